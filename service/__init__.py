@@ -1,0 +1,1 @@
+"""Online: a FastAPI app that serves bundles. Imports `wscxr`, never `training`."""

@@ -1,0 +1,82 @@
+"""The outermost layer: request id, access log, request metrics, and the last resort for errors."""
+
+import logging
+import time
+from uuid import uuid4
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.metrics import Metrics
+from service.problems import problem_response
+
+logger = logging.getLogger("service.access")
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+
+
+class AccessMiddleware:
+    """Gives each request a fresh id and writes one line about it.
+
+    The line and the metrics hold the route's template, never the path or the query, and nothing
+    else a client chose.
+
+    Parameters
+    ----------
+    app
+        What it wraps.
+    metrics
+        Where requests are counted.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        # An id of the client's own would put client data into the log.
+        request_id = str(uuid4())
+        state = scope.setdefault("state", {})
+        state.update(request_id=request_id, outcome="ok")
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                # Answers are about patients: no cache between here and the client may keep them.
+                headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:  # noqa: BLE001 - nothing gets past here to a log of its own
+            response = problem_response(error, scope)
+            if not status:
+                await response(scope, receive, send_with_id)
+        finally:
+            self._record(scope, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        state = scope["state"]
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(method, route, str(status), state["outcome"]).inc()
+        logger.info(
+            "request",
+            extra={
+                "request_id": state["request_id"],
+                "method": method,
+                "route": route,
+                "status": status,
+                "outcome": state["outcome"],
+                "duration_ms": round(1000 * seconds, 3),
+            },
+        )

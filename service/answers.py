@@ -1,0 +1,72 @@
+"""From an outcome to what goes over the wire."""
+
+import base64
+
+from service.pipeline import Outcome
+from service.registry import Model
+from service.schemas import (
+    ImageInfo,
+    MapData,
+    MapLink,
+    ModelIdentity,
+    PredictionResult,
+    TimingsMs,
+)
+from wscxr.heatmap import MapStyle, raw_scale
+
+
+def to_result(
+    result_id: str, model: Model, outcome: Outcome, anomaly_map: MapLink | MapData | None
+) -> PredictionResult:
+    """Say in JSON what the detector said of one image.
+
+    Parameters
+    ----------
+    result_id
+        Id of the result, a UUID.
+    model
+        The model that scored.
+    outcome
+        What it said.
+    anomaly_map
+        The map, delivered in one way or another; None for none.
+    """
+    prediction = outcome.prediction
+    manifest = model.bundle.manifest
+    return PredictionResult(
+        id=result_id,
+        model=ModelIdentity(name=model.name, version=model.version, sha256=manifest.sha256),
+        score=prediction.score,
+        p_value=prediction.p_value,
+        threshold=prediction.threshold,
+        decision=prediction.decision,
+        image=ImageInfo.model_validate(outcome.image),
+        timings_ms=TimingsMs.model_validate(outcome.timings),
+        map=anomaly_map,
+        warnings=manifest.warnings,
+    )
+
+
+def to_map_data(png: bytes, style: MapStyle) -> MapData:
+    """Put a map into the JSON itself."""
+    return MapData(style=style, base64=base64.b64encode(png).decode())
+
+
+def to_headers(result_id: str, model: Model, outcome: Outcome, style: MapStyle) -> dict[str, str]:
+    """Say in the headers of a PNG what `to_result` says in JSON; numbers read back exactly."""
+    prediction = outcome.prediction
+    headers = {
+        "X-Result-ID": result_id,
+        "X-Score": repr(prediction.score),
+        "X-P-Value": repr(prediction.p_value),
+        "X-Threshold": repr(prediction.threshold),
+        "X-Decision": prediction.decision.value,
+        "X-Model-Name": model.name,
+        "X-Model-Version": model.version,
+        "X-Model-SHA256": model.bundle.manifest.sha256,
+    }
+    if style is MapStyle.RAW16:
+        scale = raw_scale(prediction.anomaly_map)
+        headers["X-Score-Offset"] = repr(scale.offset)
+        headers["X-Score-Slope"] = repr(scale.slope)
+    return headers

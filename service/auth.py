@@ -1,0 +1,57 @@
+"""The optional API key."""
+
+import secrets
+
+from fastapi import Security
+from fastapi.params import Depends
+from fastapi.security import APIKeyHeader, HTTPBearer
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import Unauthorized
+from service.problems import problem_response
+
+OPEN_PATHS = frozenset(
+    {"/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+)
+"""Paths that need no key; every other one does, so that a new one is never open by accident."""
+
+DECLARED_SECURITY: list[Depends] = [
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False)),
+    Security(HTTPBearer(auto_error=False)),
+]
+"""For the OpenAPI document; `ApiKeyMiddleware` does the work."""
+
+
+class ApiKeyMiddleware:
+    """Refuses requests without the key, before their body is read.
+
+    Parameters
+    ----------
+    app
+        What it wraps.
+    key
+        The key.
+    """
+
+    def __init__(self, app: ASGIApp, key: SecretStr) -> None:
+        self._app = app
+        self._key = key.get_secret_value().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI connection."""
+        if scope["type"] == "http":
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            if path not in OPEN_PATHS and not self._has_key(Headers(scope=scope)):
+                await problem_response(Unauthorized(), scope)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _has_key(self, headers: Headers) -> bool:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        given = [headers.get("x-api-key", "")]
+        if scheme.lower() == "bearer":
+            given.append(token.strip())
+        # Headers are decoded as Latin-1; encoding them so gives the bytes that were sent.
+        return any(secrets.compare_digest(key.encode("latin-1"), self._key) for key in given)

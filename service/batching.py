@@ -1,0 +1,250 @@
+"""Micro-batching: requests that are there at the same time are computed together."""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.errors import InferenceFailed, QueueFull, ShuttingDown
+from service.metrics import Metrics
+from wscxr.bundle import Prediction
+
+Scorer = Callable[[Tensor], Sequence[Prediction]]
+"""Model inputs, float32 of shape (B, 3, size, size) -> B predictions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A prediction, with the seconds it waited and the seconds its batch took."""
+
+    prediction: Prediction
+    queue_s: float
+    inference_s: float
+
+
+@dataclass(eq=False)
+class Ticket:
+    """The right to have one image scored.
+
+    Attributes
+    ----------
+    arriving
+        Whether its image is still on the way: admitted, but neither queued nor given up.
+    """
+
+    arriving: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    image: Tensor
+    scored: asyncio.Future[Scored]
+    queued_at: float = field(default_factory=time.perf_counter)
+
+
+class Batcher:
+    """Groups the images of one model into batches and computes them one batch at a time.
+
+    A batch starts as soon as the detector is free. It waits for more images only when some are
+    known to be on their way (admitted and being decoded), so a lone request never waits.
+
+    Parameters
+    ----------
+    model
+        The model's name, for metrics.
+    score
+        Computes a batch; called in `executor`.
+    executor
+        The single inference thread.
+    metrics
+        Where batch sizes and times go.
+    max_batch
+        Images computed at once, at most.
+    max_wait_s
+        How long a batch waits for images on their way, in seconds.
+    capacity
+        Images admitted at once, at most.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        score: Scorer,
+        executor: Executor,
+        metrics: Metrics,
+        *,
+        max_batch: int,
+        max_wait_s: float,
+        capacity: int,
+    ) -> None:
+        self._score = score
+        self._executor = executor
+        self._metrics = metrics
+        self._model = model
+        self._max_batch = max_batch
+        self._max_wait_s = max_wait_s
+        self._capacity = capacity
+        self._queue: deque[_Entry] = deque()
+        self._unanswered: set[asyncio.Future[Scored]] = set()
+        self._admitted = 0
+        self._arriving = 0
+        self._closing = False
+        self._changed = asyncio.Event()
+        self._loop = asyncio.create_task(self._run())
+
+    @property
+    def depth(self) -> int:
+        """How many images wait for a batch."""
+        return len(self._queue)
+
+    @contextmanager
+    def admit(self, count: int) -> Iterator[list[Ticket]]:
+        """Take places for images before any work is done on them, all or none.
+
+        Raises
+        ------
+        QueueFull
+            There are not that many places.
+        ShuttingDown
+            The batcher is being closed.
+        """
+        if self._closing:
+            raise ShuttingDown
+        if self._admitted + count > self._capacity:
+            raise QueueFull
+        tickets = [Ticket() for _ in range(count)]
+        self._admitted += count
+        self._arriving += count
+        try:
+            yield tickets
+        finally:
+            self._admitted -= count
+            for ticket in tickets:
+                self.settle(ticket)
+
+    def settle(self, ticket: Ticket) -> None:
+        """Stop expecting the image of a ticket: it was queued, or there will be none."""
+        if ticket.arriving:
+            ticket.arriving = False
+            self._arriving -= 1
+            self._changed.set()
+
+    async def score(self, ticket: Ticket, image: Tensor) -> Scored:
+        """Have one image scored; cancelling this drops it before it is computed.
+
+        Parameters
+        ----------
+        ticket
+            From `admit`; good for one image.
+        image
+            Model input, float32 of shape (3, size, size).
+
+        Raises
+        ------
+        InferenceFailed
+            The detector failed on this very image, or its score is not finite.
+        ShuttingDown
+            The batcher was closed before the image's turn.
+        """
+        entry = _Entry(image, asyncio.get_running_loop().create_future())
+        self._unanswered.add(entry.scored)
+        self._queue.append(entry)
+        self.settle(ticket)
+        try:
+            return await entry.scored
+        finally:
+            self._unanswered.discard(entry.scored)
+
+    async def close(self, timeout_s: float) -> None:
+        """Refuse new work, finish what is under way within a bound, then stop.
+
+        Parameters
+        ----------
+        timeout_s
+            The bound, in seconds; what is not computed by then gets `ShuttingDown`.
+        """
+        self._closing = True
+        self._changed.set()
+        await asyncio.wait([self._loop], timeout=timeout_s)
+        self._loop.cancel()
+        await asyncio.gather(self._loop, return_exceptions=True)
+        for scored in self._unanswered:
+            if not scored.done():
+                scored.set_exception(ShuttingDown())
+
+    async def _run(self) -> None:
+        while batch := await self._next_batch():
+            await self._compute(batch)
+
+    async def _next_batch(self) -> list[_Entry]:
+        """Wait for work; an empty batch means that there will be none."""
+        while True:
+            while not self._queue:
+                if self._closing and not self._arriving:
+                    return []
+                await self._change()
+            try:
+                async with asyncio.timeout(self._max_wait_s):
+                    while self._arriving and len(self._queue) < self._max_batch:
+                        await self._change()
+            except TimeoutError:
+                pass  # those on their way take the next batch
+            batch: list[_Entry] = []
+            while self._queue and len(batch) < self._max_batch:
+                entry = self._queue.popleft()
+                # Done means cancelled: the client has gone or the deadline has passed.
+                if not entry.scored.done():
+                    batch.append(entry)
+            if batch:
+                return batch
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _compute(self, batch: list[_Entry]) -> None:
+        started = time.perf_counter()
+        job = asyncio.get_running_loop().run_in_executor(
+            self._executor, self._predict, [entry.image for entry in batch]
+        )
+        try:
+            await asyncio.wait([job])
+        finally:
+            job.cancel()  # only matters when the batcher is closed in the midst of a batch
+        seconds = time.perf_counter() - started
+        error = job.exception()
+        if error is not None and len(batch) > 1:
+            # One image broke the batch; alone, the others are well.
+            for entry in batch:
+                if not entry.scored.done():
+                    await self._compute([entry])
+            return
+        self._metrics.batch_size.labels(self._model).observe(len(batch))
+        self._metrics.inference.labels(self._model).observe(seconds)
+        for place, entry in enumerate(batch):
+            self._metrics.queue.labels(self._model).observe(started - entry.queued_at)
+            if entry.scored.done():
+                continue
+            if error is not None:
+                failure = InferenceFailed()
+                failure.__cause__ = error
+                entry.scored.set_exception(failure)
+            elif not _is_finite(prediction := job.result()[place]):
+                entry.scored.set_exception(InferenceFailed())
+            else:
+                entry.scored.set_result(Scored(prediction, started - entry.queued_at, seconds))
+
+    def _predict(self, images: list[Tensor]) -> Sequence[Prediction]:
+        return self._score(torch.stack(images))
+
+
+def _is_finite(prediction: Prediction) -> bool:
+    return math.isfinite(prediction.score) and bool(np.isfinite(prediction.anomaly_map).all())

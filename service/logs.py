@@ -1,0 +1,67 @@
+"""JSON lines on standard error, without anything a client sent."""
+
+import logging.config
+import traceback
+from types import TracebackType
+
+from pythonjsonlogger.json import JsonFormatter
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class SafeJsonFormatter(JsonFormatter):
+    """Writes one JSON object per record; exceptions as type and frames, never their message.
+
+    The message of an exception may hold what it failed on: a file name, a header, a value of an
+    image. Type and place are enough to find the fault.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "%(levelname)s %(name)s %(message)s",
+            timestamp=True,
+            rename_fields={"levelname": "level", "name": "logger"},
+            # uvicorn's copy of its message with colour codes.
+            reserved_attrs=[*logging.makeLogRecord({}).__dict__, "color_message"],
+        )
+
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 - logging's name
+        """Type and frames of an exception and of those that caused it."""
+        _, error, _ = ei
+        parts = []
+        while error is not None:
+            frames = traceback.extract_tb(error.__traceback__)
+            places = " > ".join(f"{f.filename}:{f.lineno} {f.name}" for f in frames)
+            parts.append(f"{type(error).__module__}.{type(error).__qualname__} at {places}")
+            error = error.__cause__ or error.__context__
+        return "; caused by ".join(parts)
+
+
+def configure_logging(level: str) -> None:
+    """Send all records of this process through `SafeJsonFormatter`.
+
+    Parameters
+    ----------
+    level
+        Lowest level written for this project and the server: info, warning or error. Libraries
+        write warnings and errors only: their debug output may show what they read.
+    """
+    own = {"level": level.upper()}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"json": {"()": SafeJsonFormatter}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "root": {"level": "WARNING", "handlers": ["stderr"]},
+            "loggers": {
+                "service": own,
+                "wscxr": own,
+                "uvicorn": {**own, "handlers": [], "propagate": True},
+                "uvicorn.error": {**own, "propagate": True},
+            },
+        }
+    )
+    # Its lines hold the raw path and query, and the client's address; ours replace them.
+    logging.getLogger("uvicorn.access").disabled = True
+    logging.captureWarnings(capture=True)

@@ -1,0 +1,75 @@
+"""What Prometheus sees of one app."""
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_SIZES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """All metrics, in a registry of their own so that apps in one process do not mix.
+
+    Attributes
+    ----------
+    requests
+        Answered requests by method, route template, status and outcome (``ok`` or error code).
+    decode, queue, inference, encode
+        Seconds an image spends in each stage, by model.
+    batch_size
+        Images computed at once, by model.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self.requests = Counter(
+            "wscxr_requests",
+            "Answered requests; outcome is ok or the error code.",
+            ["method", "route", "status", "outcome"],
+            registry=self._registry,
+        )
+        self.decode = self._stage("decode", "Reading one image and preparing the model input.")
+        self.queue = self._stage("queue", "Waiting for a batch to start.")
+        self.inference = self._stage("inference", "Computing the batch an image is in.")
+        self.encode = self._stage("encode", "Drawing and compressing an anomaly map.")
+        self.batch_size = Histogram(
+            "wscxr_batch_size",
+            "Images computed at once.",
+            ["model"],
+            buckets=_SIZES,
+            registry=self._registry,
+        )
+        self._queue_depth = Gauge(
+            "wscxr_queue_depth", "Images that wait for a batch.", ["model"], registry=self._registry
+        )
+        self._model = Info("wscxr_model", "Served bundles.", ["model"], registry=self._registry)
+
+    def watch_model(
+        self, name: str, version: str, sha256: str, queue_depth: Callable[[], int]
+    ) -> None:
+        """Tell which bundle is served, and how to learn the length of its queue."""
+        self._model.labels(name).info({"version": version, "sha256": sha256})
+        self._queue_depth.labels(name).set_function(queue_depth)
+
+    def exposition(self) -> bytes:
+        """All values in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _stage(self, name: str, documentation: str) -> Histogram:
+        return Histogram(
+            f"wscxr_{name}_seconds",
+            documentation,
+            ["model"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )

@@ -1,0 +1,1 @@
+"""The HTTP surface; each module is thin and names its paths in full."""

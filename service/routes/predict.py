@@ -1,0 +1,111 @@
+"""Radiographs in, scores and anomaly maps out."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+
+from service.answers import to_headers, to_map_data, to_result
+from service.batching import Ticket
+from service.dependencies import FileDep, FilesDep, MapChoice, MapChoiceDep, PipelineDep, StyleQuery
+from service.disconnect import while_connected
+from service.documented import PREDICT_PROBLEMS, SCORED_PNG_RESPONSE
+from service.pipeline import Outcome, Pipeline
+from service.problems import to_problem
+from service.routes.maps import PngResponse, keep_map
+from service.schemas import (
+    BatchItem,
+    BatchResult,
+    MapData,
+    MapDelivery,
+    MapLink,
+    PredictionResult,
+)
+from wscxr.heatmap import MapStyle
+
+router = APIRouter(tags=["predict"])
+
+
+@router.post("/v1/predict", responses=PREDICT_PROBLEMS)
+async def predict(
+    request: Request, pipeline: PipelineDep, data: FileDep, choice: MapChoiceDep
+) -> PredictionResult:
+    """Score one radiograph; with `map`, draw its anomaly map too."""
+    outcome = await _score_one(request, pipeline, data, choice.drawn)
+    return _result(request, request.state.request_id, pipeline, outcome, choice)
+
+
+@router.post(
+    "/v1/predict/map",
+    response_class=PngResponse,
+    responses={200: SCORED_PNG_RESPONSE, **PREDICT_PROBLEMS},
+)
+async def predict_map(
+    request: Request,
+    pipeline: PipelineDep,
+    data: FileDep,
+    style: StyleQuery = MapStyle.OVERLAY,
+) -> PngResponse:
+    """Score one radiograph and answer with its anomaly map; the scores are in the headers."""
+    outcome = await _score_one(request, pipeline, data, style)
+    headers = to_headers(request.state.request_id, pipeline.model, outcome, style)
+    return PngResponse(outcome.png, headers=headers)
+
+
+@router.post("/v1/predict/batch", responses=PREDICT_PROBLEMS)
+async def predict_batch(
+    request: Request, pipeline: PipelineDep, files: FilesDep, choice: MapChoiceDep
+) -> BatchResult:
+    """Score several radiographs: one result or one error for each, in order."""
+    with pipeline.batcher.admit(len(files)) as tickets:
+        outcomes = await while_connected(
+            request, _score_all(pipeline, tickets, files, choice.drawn)
+        )
+    items = [
+        _item(request, place, pipeline, outcome, choice) for place, outcome in enumerate(outcomes)
+    ]
+    return BatchResult(id=request.state.request_id, items=items)
+
+
+async def _score_one(
+    request: Request, pipeline: Pipeline, data: bytes, style: MapStyle | None
+) -> Outcome:
+    with pipeline.batcher.admit(1) as tickets:
+        return await while_connected(request, pipeline.run(tickets[0], data, style))
+
+
+async def _score_all(
+    pipeline: Pipeline, tickets: list[Ticket], files: list[bytes], style: MapStyle | None
+) -> Sequence[Outcome | BaseException]:
+    runs = [pipeline.run(*pair, style) for pair in zip(tickets, files, strict=True)]
+    return await asyncio.gather(*runs, return_exceptions=True)
+
+
+def _result(
+    request: Request, result_id: str, pipeline: Pipeline, outcome: Outcome, choice: MapChoice
+) -> PredictionResult:
+    anomaly_map: MapLink | MapData | None = None
+    if outcome.png is not None and choice.delivery is MapDelivery.BASE64:
+        anomaly_map = to_map_data(outcome.png, choice.style)
+    elif outcome.png is not None:
+        url = keep_map(request, result_id, outcome.png)
+        anomaly_map = MapLink(style=choice.style, url=url)
+    return to_result(result_id, pipeline.model, outcome, anomaly_map)
+
+
+def _item(
+    request: Request,
+    place: int,
+    pipeline: Pipeline,
+    outcome: Outcome | BaseException,
+    choice: MapChoice,
+) -> BatchItem:
+    try:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        result = _result(request, str(uuid4()), pipeline, outcome, choice)
+        return BatchItem(index=place, result=result, error=None)
+    except Exception as error:  # noqa: BLE001 - one file's failure is that file's answer alone
+        problem = to_problem(error, request.state.request_id)
+        return BatchItem(index=place, result=None, error=problem)

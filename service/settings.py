@@ -1,0 +1,126 @@
+"""Everything that can be set, from arguments or ``WSCXR_...`` environment variables."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wscxr.imaging import ImageLimits
+
+_MIB = 1024 * 1024
+
+NAME_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
+"""What a model or version may be called: names travel in URLs and HTTP headers."""
+
+_MIN_KEY_LENGTH = 16
+
+
+class Settings(BaseSettings):
+    """Settings of the service; each is read from ``WSCXR_<NAME>`` unless given.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A value is out of range, or two contradict each other.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="WSCXR_", frozen=True)
+
+    model_store: Path = Field(
+        default=Path("model_store"), description="Folder of bundles, <name>/<version>/ each."
+    )
+    model: str | None = Field(
+        default=None,
+        pattern=rf"^{NAME_PATTERN}(/{NAME_PATTERN})?$",
+        description="Serve this bundle alone, NAME or NAME/VERSION; else the latest of each name.",
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes any free one.")
+    max_batch: PositiveInt = Field(default=8, description="Images computed at once, at most.")
+    max_wait_ms: float = Field(
+        default=20,
+        ge=0,
+        description="How long a batch waits for images that are being decoded; never for others.",
+    )
+    queue_size: PositiveInt = Field(
+        default=64, description="Images under way at once; more are refused with 503."
+    )
+    request_timeout_s: PositiveFloat = Field(
+        default=30, description="From the end of the upload to the answer; then 504."
+    )
+    max_body_bytes: PositiveInt = Field(
+        default=64 * _MIB, description="Largest request body, and so largest file, in bytes."
+    )
+    max_pixels: PositiveInt = Field(
+        default=100_000_000, description="Largest width x height, read before decoding."
+    )
+    max_files: PositiveInt = Field(default=32, description="Files in one batch request.", le=1000)
+    decode_workers: PositiveInt = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        description="Threads that decode images and draw maps; default: one per core.",
+    )
+    shutdown_timeout_s: PositiveInt = Field(
+        default=20, description="How long work under way may go on after SIGTERM, in seconds."
+    )
+    api_key: SecretStr | None = Field(default=None, description="Key that requests must carry.")
+    api_key_file: Path | None = Field(default=None, description="File with that key, instead.")
+    map_cache_bytes: PositiveInt = Field(
+        default=256 * _MIB, description="Memory for anomaly maps behind a URL, in bytes."
+    )
+    map_ttl_s: PositiveFloat = Field(
+        default=300, description="How long an anomaly map stays behind its URL, in seconds."
+    )
+    log_level: Literal["info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_files > self.queue_size:
+            raise ValueError(
+                f"max_files ({self.max_files}) is above queue_size ({self.queue_size}): "
+                "a full batch request could never be taken"
+            )
+        if self.max_batch > self.queue_size:
+            raise ValueError(
+                f"max_batch ({self.max_batch}) is above queue_size ({self.queue_size}): "
+                "no batch could ever be full"
+            )
+        if self.api_key is not None and self.api_key_file is not None:
+            raise ValueError("give api_key or api_key_file, not both")
+        # Read now: a service that starts must not find out later that it cannot check keys.
+        if self.key is not None and len(self.key.get_secret_value()) < _MIN_KEY_LENGTH:
+            raise ValueError(f"the API key is shorter than {_MIN_KEY_LENGTH} characters")
+        return self
+
+    @cached_property
+    def key(self) -> SecretStr | None:
+        """The API key, wherever it comes from; None when requests need none."""
+        if self.api_key_file is None:
+            return self.api_key
+        try:
+            return SecretStr(self.api_key_file.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"api_key_file cannot be read: {error}") from error
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """The bounds on one image file."""
+        return ImageLimits(max_bytes=self.max_body_bytes, max_pixels=self.max_pixels)
+
+
+def describe_settings_error(error: ValidationError) -> str:
+    """Say on one line which settings cannot be used and why, without their values."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+        for item in error.errors(include_input=False)
+    )

@@ -1,0 +1,53 @@
+"""Small real bundles, made with the core alone: an untrained backbone, a seeded discriminator."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wscxr.backbone import BackboneConfig, build_backbone
+from wscxr.bundle import write_bundle
+from wscxr.calibration import Calibration
+from wscxr.detector import Detector, ScoreRule
+from wscxr.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.heatmap import ColourScale
+from wscxr.imaging import InputConfig
+from wscxr.manifest import BundleManifest, Provenance, Versions
+from wscxr.weights import WeightsSource, weights_sha256
+
+SIZE = 64
+
+
+def make_bundle(path: Path, *, seed: int = 0) -> BundleManifest:
+    """Write a bundle that loads and scores in milliseconds."""
+    config = BackboneConfig(
+        architecture="resnet18", layers=("layer2",), source=WeightsSource.RANDOM
+    )
+    backbone = build_backbone(config, SIZE, seed=seed)
+    shape = DiscriminatorConfig(in_features=128, hidden=(16,))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        discriminator = Discriminator(shape)
+    detector = Detector(backbone, 3, discriminator, ScoreRule.MAX, torch.device("cpu"))
+    manifest = BundleManifest(
+        backbone=config,
+        backbone_sha256=weights_sha256(backbone.weights()),
+        input=InputConfig(size=SIZE),
+        p=3,
+        score_rule=ScoreRule.MAX,
+        discriminator=shape,
+        calibration=Calibration.from_scores(np.linspace(-0.5, 0.5, 40), 0.05),
+        colour_scale=ColourScale(low=0.0, high=1.0),
+        training=Provenance(
+            n_normal=100,
+            n_calibration=40,
+            k=4,
+            seed=seed,
+            config={},
+            data_sha256=hashlib.sha256(b"no data").hexdigest(),
+            versions=Versions.current(),
+        ),
+        files={},
+    )
+    return write_bundle(path, manifest, detector, embed_backbone=True)

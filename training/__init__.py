@@ -1,0 +1,1 @@
+"""Offline: images -> features -> discriminator -> bundle. Imports `wscxr`, never `service`."""

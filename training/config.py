@@ -1,0 +1,133 @@
+"""All settings of a training run, as one typed tree that a TOML file can give."""
+
+import tomllib
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from wscxr.backbone import BackboneConfig
+from wscxr.detector import ScoreRule
+from wscxr.errors import ConfigError
+from wscxr.imaging import Intensity
+from wscxr.weights import WeightsSource
+
+
+class TrainConfig(BaseModel):
+    """Settings of one training run; the defaults are the paper's where it gives one.
+
+    Attributes
+    ----------
+    backbone
+        Name of a torchvision classification model.
+    layers
+        Modules of it whose outputs are used; empty for the family's default.
+    weights
+        ``imagenet``, ``random``, or the path of a weights file.
+    image_size
+        Side of the square model input, in pixels.
+    intensity
+        How grey values become numbers in [0, 1].
+    p
+        Side of the neighbourhood of a patch feature (Eq. 2); odd.
+    mining
+        Keep only the anomaly features far from the normal set (Eq. 4-5).
+    r
+        Retention rate of mining.
+    mixing
+        Mix anomaly features with normal ones (Eq. 6).
+    hidden
+        Widths of the discriminator's hidden layers.
+    steps
+        Optimiser steps. Fixed in advance: nothing is stopped or chosen by looking at a score.
+    batch_size
+        Normal features, and as many anomaly features, in one step.
+    learning_rate, weight_decay
+        Of AdamW; the rate falls to 0 along a cosine.
+    score_rule
+        How an anomaly map becomes one image-level score (Eq. 8: its maximum).
+    k
+        Number of anomaly images.
+    calibration_fraction
+        Fraction of the normal images kept aside for calibration.
+    false_alarm_rate
+        Expected fraction of normal images above the threshold.
+    seed
+        One seed gives the same bundle, byte for byte, on the same machine and versions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = "densenet121"
+    layers: tuple[str, ...] = ()
+    weights: str = "imagenet"
+    image_size: int = Field(default=256, ge=32, le=2048)
+    intensity: Intensity = Intensity.PERCENTILE
+    p: int = Field(default=5, ge=1, le=31)
+    mining: bool = True
+    r: float = Field(default=0.2, gt=0, le=1)
+    mixing: bool = True
+    hidden: tuple[PositiveInt, ...] = (256,)
+    steps: PositiveInt = 1000
+    batch_size: PositiveInt = 1024
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    score_rule: ScoreRule = ScoreRule.MAX
+    k: PositiveInt = 16
+    calibration_fraction: float = Field(default=0.2, gt=0, lt=1)
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _odd_neighbourhood_and_known_backbone(self) -> Self:
+        if self.p % 2 == 0:
+            raise ValueError("p must be odd")
+        object.__setattr__(self, "layers", self.backbone_config.layers)
+        return self
+
+    @property
+    def backbone_config(self) -> BackboneConfig:
+        """The part of the settings that goes into the bundle as the backbone's."""
+        named = {source.value: source for source in (WeightsSource.IMAGENET, WeightsSource.RANDOM)}
+        return BackboneConfig(
+            architecture=self.backbone,
+            layers=self.layers,
+            source=named.get(self.weights, WeightsSource.FILE),
+        )
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The weights file, where the weights come from one."""
+        file = self.backbone_config.source is WeightsSource.FILE
+        return Path(self.weights) if file else None
+
+
+def resolve_config(file: Path | None, options: dict[str, object]) -> TrainConfig:
+    """Merge a TOML file with options given one by one; options win.
+
+    Parameters
+    ----------
+    file
+        TOML with the fields of `TrainConfig` at its top level.
+    options
+        Field values; None means not given.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or a setting is unknown or out of range.
+    """
+    settings: dict[str, object] = {}
+    if file is not None:
+        try:
+            settings = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read the configuration {file}: {error}") from error
+    settings |= {key: value for key, value in options.items() if value is not None}
+    try:
+        return TrainConfig.model_validate(settings)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
+        )
+        raise ConfigError(f"invalid settings: {problems}") from error

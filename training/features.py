@@ -1,0 +1,101 @@
+"""Images -> patch features; each image goes through the backbone once."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.images import load_batches
+from training.progress import Track, untracked
+from training.samples import Sample
+from wscxr.backbone import Backbone
+from wscxr.imaging import InputConfig
+from wscxr.patches import patch_features
+
+MEMORY_BUDGET = 1 << 30
+"""Bytes of patch features kept in memory; a larger set lives in a memory-mapped file."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """Patch features of a list of images, in its order.
+
+    Attributes
+    ----------
+    maps
+        float32 of shape (N, H', W', C'), on the CPU.
+    sha256
+        Hash of each image file's bytes.
+    """
+
+    maps: Tensor
+    sha256: list[str]
+
+    @property
+    def patches(self) -> Tensor:
+        """All patch features of all images: a view of shape (N * H' * W', C')."""
+        return self.maps.flatten(0, 2)
+
+    def __getitem__(self, images: slice) -> "FeatureSet":
+        """Some of the images; shares memory."""
+        return FeatureSet(self.maps[images], self.sha256[images])
+
+
+def extract_features(
+    samples: Sequence[Sample],
+    backbone: Backbone,
+    p: int,
+    config: InputConfig,
+    device: torch.device,
+    *,
+    track: Track = untracked,
+    budget: int = MEMORY_BUDGET,
+) -> FeatureSet:
+    """Compute the patch features of images.
+
+    Parameters
+    ----------
+    samples
+        The images; at least one.
+    backbone
+        Frozen trunk, on `device`.
+    p
+        Side of the neighbourhood of a patch feature.
+    config
+        How a radiograph becomes a model input.
+    device
+        Where the backbone computes.
+    track
+        Told of each image.
+    budget
+        Bytes of features to keep in memory; past it they go to an unnamed temporary file, which
+        the system removes even when the process is killed.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read; the message names it.
+    """
+    maps: Tensor | None = None
+    sha256: list[str] = []
+    for batch in load_batches(samples, config, track):
+        inputs = torch.stack([image.tensor for image in batch]).to(device)
+        features = patch_features(backbone(inputs), p).cpu()
+        if maps is None:
+            maps = _allocate((len(samples), *features.shape[1:]), budget)
+        maps[len(sha256) : len(sha256) + len(batch)] = features
+        sha256 += [image.sha256 for image in batch]
+    if maps is None:
+        raise ValueError("no images to extract features from")
+    return FeatureSet(maps, sha256)
+
+
+def _allocate(shape: tuple[int, ...], budget: int) -> Tensor:
+    if 4 * np.prod(shape, dtype=np.int64) <= budget:
+        return torch.empty(shape)
+    with tempfile.TemporaryFile(prefix="wscxr-features-") as file:
+        # The mapping keeps the file alive after it is closed.
+        return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="w+", shape=shape))

@@ -1,0 +1,132 @@
+"""Image files -> model inputs, read ahead on other threads."""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from torch import Tensor
+
+from training.progress import Track, untracked
+from training.samples import Sample
+from wscxr.errors import DataError, ImageError
+from wscxr.imaging import InputConfig, Radiograph, read_radiograph, to_model_input
+
+BATCH = 16
+"""Images that go through the backbone together."""
+
+_READ_AHEAD = 64
+"""Files read before they are needed; bounds memory, whatever their number."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedImage:
+    """One image file, ready for the backbone.
+
+    Attributes
+    ----------
+    tensor
+        Model input, float32 of shape (3, size, size).
+    sha256
+        Hash of the file's bytes.
+    """
+
+    tensor: Tensor
+    sha256: str
+
+
+def open_radiograph(path: Path) -> tuple[Radiograph, bytes]:
+    """Read an image file.
+
+    Returns
+    -------
+    tuple
+        The radiograph, and the bytes it was read from.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read; the message names it and gives the reason and its code.
+    """
+    try:
+        data = path.read_bytes()
+        return read_radiograph(data), data
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except ImageError as error:
+        raise DataError(f"{path}: {error} ({error.code})") from error
+
+
+def load_batches(
+    samples: Sequence[Sample], config: InputConfig, track: Track = untracked
+) -> Iterator[list[LoadedImage]]:
+    """Read images in order, in batches, ahead of the backbone.
+
+    Parameters
+    ----------
+    samples
+        The images.
+    config
+        How a radiograph becomes a model input.
+    track
+        Told of each image.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read; the message names it.
+    """
+    images = iter(track(_load_ahead(samples, config), "reading images", len(samples)))
+    while batch := list(islice(images, BATCH)):
+        yield batch
+
+
+def _load_ahead(samples: Sequence[Sample], config: InputConfig) -> Iterator[LoadedImage]:
+    def load(sample: Sample) -> LoadedImage:
+        radiograph, data = open_radiograph(sample.path)
+        return LoadedImage(
+            tensor=to_model_input(radiograph, config), sha256=hashlib.sha256(data).hexdigest()
+        )
+
+    pending: deque[Future[LoadedImage]] = deque()
+    pool = ThreadPoolExecutor()
+    try:
+        for sample in samples:
+            pending.append(pool.submit(load, sample))
+            if len(pending) == _READ_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def readable(samples: Sequence[Sample], track: Track = untracked) -> tuple[list[Sample], list[str]]:
+    """Part samples into those that can be read and the reasons why the others cannot.
+
+    Returns
+    -------
+    tuple
+        The readable samples in their order; one message for each other, naming the file.
+    """
+    good: list[Sample] = []
+    reasons: list[str] = []
+
+    def reason(sample: Sample) -> str | None:
+        try:
+            open_radiograph(sample.path)
+        except DataError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        checked = zip(samples, pool.map(reason, samples), strict=True)
+        for sample, found in track(checked, "checking images", len(samples)):
+            if found is None:
+                good.append(sample)
+            else:
+                reasons.append(found)
+    return good, reasons

@@ -1,0 +1,141 @@
+"""Which images there are: folders, or a manifest."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from wscxr.errors import DataError, ManifestError, NotEnoughImages
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+"""File names taken from folders; a manifest may name any file."""
+
+
+class Label(StrEnum):
+    """The image-level label."""
+
+    NORMAL = "normal"
+    ABNORMAL = "abnormal"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image.
+
+    Attributes
+    ----------
+    path
+        The image file.
+    label
+        Image-level label.
+    patient_id
+        Images of one patient share it; None when unknown.
+    """
+
+    path: Path
+    label: Label
+    patient_id: str | None = None
+
+
+def find_samples(folder: Path, label: Label) -> list[Sample]:
+    """Find all PNG and JPEG files below a folder, in the order of their paths.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist.
+    NotEnoughImages
+        It holds no image.
+    """
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    found = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+    if not found:
+        raise NotEnoughImages(f"{folder} holds no PNG or JPEG file")
+    return [Sample(path, label) for path in found]
+
+
+def read_samples(manifest: Path, split: str) -> list[Sample]:
+    """Read a manifest CSV with columns ``path,label[,patient_id,split]``.
+
+    Relative paths start at the manifest's own folder. Where there is a split column, only rows
+    of that split are taken.
+
+    Parameters
+    ----------
+    manifest
+        The CSV file, UTF-8.
+    split
+        ``"train"`` or ``"test"``.
+
+    Raises
+    ------
+    ManifestError
+        The file cannot be read, lacks a column, or has an unknown label; the line is named.
+    """
+    samples = []
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if missing := {"path", "label"} - set(rows.fieldnames or ()):
+                raise ManifestError(f"{manifest} lacks column {', '.join(sorted(missing))}")
+            for row in rows:
+                if row.get("split") not in (None, split):
+                    continue
+                if row["label"] not in set(Label):
+                    raise ManifestError(
+                        f"{manifest}, line {rows.line_num}: label {row['label']!r} is neither "
+                        "normal nor abnormal"
+                    )
+                samples.append(
+                    Sample(
+                        path=manifest.parent / row["path"],
+                        label=Label(row["label"]),
+                        patient_id=row.get("patient_id") or None,
+                    )
+                )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"cannot read the manifest {manifest}: {error}") from error
+    return samples
+
+
+def load_samples(
+    normal: Path | None, abnormal: Path | None, manifest: Path | None, *, split: str
+) -> list[Sample]:
+    """Samples from two folders, or from a manifest.
+
+    Parameters
+    ----------
+    normal, abnormal
+        Folders; both or none.
+    manifest
+        CSV file, instead of the folders.
+    split
+        Which rows of a manifest with a split column to take.
+
+    Raises
+    ------
+    DataError
+        Neither or both ways were used, or see `find_samples` and `read_samples`.
+    """
+    if manifest is not None and normal is None and abnormal is None:
+        return read_samples(manifest, split)
+    if manifest is None and normal is not None and abnormal is not None:
+        return find_samples(normal, Label.NORMAL) + find_samples(abnormal, Label.ABNORMAL)
+    raise DataError("give either a manifest, or both a normal and an abnormal folder")
+
+
+def with_label(samples: Iterable[Sample], label: Label) -> list[Sample]:
+    """The samples that carry a label, in their order."""
+    return [sample for sample in samples if sample.label is label]
+
+
+def patient_groups(samples: Sequence[Sample]) -> list[str]:
+    """A group for each sample: its patient, or itself where the patient is unknown."""
+    return [
+        f"image {number}" if sample.patient_id is None else f"patient {sample.patient_id}"
+        for number, sample in enumerate(samples)
+    ]

@@ -1,0 +1,123 @@
+"""The whole training run: samples -> features -> discriminator -> calibration -> bundle."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from training.config import TrainConfig
+from training.features import FeatureSet, extract_features
+from training.fit import fit_discriminator
+from training.progress import Track, untracked
+from training.samples import Sample
+from training.splits import TrainSplit, draw_split
+from wscxr.backbone import build_backbone
+from wscxr.bundle import check_absent, write_bundle
+from wscxr.calibration import Calibration
+from wscxr.detector import Detector
+from wscxr.errors import DataError
+from wscxr.heatmap import ColourScale
+from wscxr.imaging import InputConfig
+from wscxr.manifest import BundleManifest, Provenance, Versions
+from wscxr.weights import weights_sha256
+
+
+def train(
+    samples: Sequence[Sample],
+    config: TrainConfig,
+    out: Path,
+    device: torch.device,
+    *,
+    embed_backbone: bool = True,
+    track: Track = untracked,
+) -> BundleManifest:
+    """Train a detector and write its bundle.
+
+    Parameters
+    ----------
+    samples
+        Normal images, and at least K abnormal ones.
+    config
+        All settings.
+    out
+        The bundle's folder, ``model_store/<name>/<version>``; must not exist.
+    device
+        Where to compute.
+    embed_backbone
+        Put the backbone's weights into the bundle, so that serving needs no network.
+    track
+        Told of progress.
+
+    Returns
+    -------
+    BundleManifest
+        The manifest as written.
+
+    Raises
+    ------
+    BundleExists, NotEnoughImages, DataError, ConfigError, WeightsError
+        See `wscxr.errors`. Nothing is written then.
+    """
+    check_absent(out)
+    split = draw_split(samples, config)
+    backbone = build_backbone(
+        config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
+    ).to(device)
+    input_config = InputConfig(size=config.image_size, intensity=config.intensity)
+    features = extract_features(
+        split.samples, backbone, config.p, input_config, device, track=track
+    )
+    normal = features[: len(split.normal)]
+    calibration = features[len(split.normal) : -len(split.anomaly)]
+    anomaly = features[-len(split.anomaly) :]
+    _check_labels_agree(features[: -len(split.anomaly)], anomaly)
+
+    fit = fit_discriminator(normal.patches, anomaly.patches, config, device, track=track)
+    detector = Detector(backbone, config.p, fit.discriminator, config.score_rule, device)
+    kept_aside = detector.detect_features(calibration.maps)
+    return write_bundle(
+        out,
+        BundleManifest(
+            backbone=config.backbone_config,
+            backbone_sha256=weights_sha256(backbone.weights()),
+            input=input_config,
+            p=config.p,
+            score_rule=config.score_rule,
+            discriminator=fit.discriminator.config,
+            calibration=Calibration.from_scores(
+                kept_aside.scores.cpu().numpy(), config.false_alarm_rate
+            ),
+            colour_scale=ColourScale.from_calibration(
+                kept_aside.maps.flatten(1).amax(dim=1).cpu().numpy(), config.false_alarm_rate
+            ),
+            training=_provenance(split, config, features, fit.loss),
+            files={},
+        ),
+        detector,
+        embed_backbone=embed_backbone,
+    )
+
+
+def _check_labels_agree(normal: FeatureSet, anomaly: FeatureSet) -> None:
+    if both := set(normal.sha256) & set(anomaly.sha256):
+        raise DataError(f"{len(both)} images are given both as normal and as abnormal")
+
+
+def _provenance(
+    split: TrainSplit, config: TrainConfig, features: FeatureSet, loss: float
+) -> Provenance:
+    settings = config.model_dump(mode="json")
+    if config.weights_file is not None:
+        # Its hash identifies it; its path may hold a name and differs between machines.
+        settings["weights"] = config.backbone_config.source
+    return Provenance(
+        n_normal=len(split.normal),
+        n_calibration=len(split.calibration),
+        k=len(split.anomaly),
+        seed=config.seed,
+        config=settings,
+        data_sha256=hashlib.sha256("".join(sorted(features.sha256)).encode()).hexdigest(),
+        metrics={"loss": loss},
+        versions=Versions.current(),
+    )

@@ -1,0 +1,225 @@
+"""A torchvision classification network, frozen and cut at the named layers."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torchvision
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from wscxr.errors import ConfigError, WeightsError
+from wscxr.weights import WeightsSource, fetch_imagenet_weights, read_weights
+
+_DEFAULT_LAYERS = {
+    # The paper's choice for DenseNet121: "the fourth layer".
+    "densenet": ("features.denseblock4",),
+    # Mid-level features locate anomalies best in residual networks (PatchCore, sec. 3.1).
+    "resnet": ("layer3",),
+    "wide_resnet": ("layer3",),
+    "resnext": ("layer3",),
+}
+
+_BUILD_ARGUMENTS: dict[str, dict[str, Any]] = {
+    # ImageNet weights of these two expect torchvision's own input transform.
+    "googlenet": {"init_weights": False, "transform_input": True},
+    "inception_v3": {"init_weights": False, "transform_input": True},
+}
+
+_SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
+"""Families whose parameters depend on the input size, and the argument that tells it."""
+
+
+class BackboneConfig(BaseModel):
+    """Which network, cut where, with weights from where; part of the bundle.
+
+    Attributes
+    ----------
+    architecture
+        Name of a torchvision classification model, for example ``"densenet121"``.
+    layers
+        Names of the modules whose outputs are used, in torchvision's spelling. When none is
+        given, the family's default (DenseNet: ``features.denseblock4``, as in the paper).
+    source
+        Where the weights came from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str = "densenet121"
+    layers: tuple[str, ...] = Field(default=(), validate_default=False)
+    source: WeightsSource = WeightsSource.IMAGENET
+
+    @model_validator(mode="after")
+    def _known_architecture_and_layers(self) -> Self:
+        if self.architecture not in torchvision.models.list_models(module=torchvision.models):
+            raise ValueError(f"{self.architecture!r} is not a torchvision classification model")
+        if not self.layers:
+            layers = _DEFAULT_LAYERS.get(_family(self.architecture))
+            if layers is None:
+                raise ValueError(f"name the layers to use of {self.architecture}")
+            object.__setattr__(self, "layers", layers)
+        return self
+
+
+class Backbone(nn.Module):
+    """The frozen trunk: images in, one feature map for each named layer out.
+
+    Always in evaluation mode and without gradients. Weights are as torchvision initialises them
+    until `load_weights` is called.
+
+    Parameters
+    ----------
+    config
+        Architecture and layers.
+    size
+        Side of the model input, in pixels.
+
+    Raises
+    ------
+    ConfigError
+        A layer does not exist, has no spatial extent, or the network cannot take this size.
+    """
+
+    def __init__(self, config: BackboneConfig, size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.size = size
+        name = config.architecture
+        arguments = dict(_BUILD_ARGUMENTS.get(name, {}))
+        if argument := _SIZE_ARGUMENT.get(_family(name)):
+            arguments[argument] = (size, size) if argument == "input_size" else size
+        try:
+            model = torchvision.models.get_model(name, weights=None, **arguments).eval()
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"{name} cannot take {size} px: {error}") from error
+        known = dict(model.named_modules())
+        if missing := [layer for layer in config.layers if layer not in known]:
+            children = ", ".join(key for key in known if len(key) > 0 and key.count(".") < 2)
+            raise ConfigError(f"{name} has no layer {', '.join(missing)}; it has {children}")
+        self.trunk = create_feature_extractor(model, list(config.layers))
+        self.requires_grad_(requires_grad=False).eval().to(memory_format=torch.channels_last)
+        try:
+            self.channels = tuple(m.shape[1] for m in self(torch.zeros(1, 3, size, size)))
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(f"{name} cannot take {size} px: {error}") from error
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Compute the feature maps phi_j(x) of the named layers.
+
+        Parameters
+        ----------
+        images
+            float32 of shape (B, 3, size, size), normalised.
+
+        Returns
+        -------
+        list of Tensor
+            float32 maps of shape (B, C_j, H_j, W_j), in the order of ``config.layers``.
+        """
+        # Channels-last is the layout CPU convolutions are fastest in. TF32 would round the
+        # features to ten bits on a GPU, and scores would differ from the CPU's.
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            outputs = self.trunk(images)
+        return [self._to_nchw(layer, outputs[layer]) for layer in self.config.layers]
+
+    def _to_nchw(self, layer: str, output: Tensor) -> Tensor:
+        family = _family(self.config.architecture)
+        if family == "vit" and output.ndim == 3:
+            # (B, 1 + side^2, C): the first token is the class token, not a place.
+            batch, tokens, channels = output.shape
+            side = round((tokens - 1) ** 0.5)
+            output = output[:, 1:].transpose(1, 2).reshape(batch, channels, side, side)
+        elif family == "swin" and output.ndim == 4:
+            output = output.permute(0, 3, 1, 2)
+        if output.ndim != 4:
+            raise ConfigError(f"layer {layer} has no spatial extent; choose an earlier one")
+        return output
+
+    def load_weights(self, state: dict[str, Tensor]) -> None:
+        """Load a state dict in torchvision's key names.
+
+        Keys that the cut network does not have are ignored, so the file may be a whole
+        classifier or end at the last layer used.
+
+        Raises
+        ------
+        WeightsError
+            A key is missing or has another shape.
+        """
+        own = self.trunk.state_dict()
+        # A counter that evaluation never reads; older files lack it.
+        needed = {key for key in own if not key.endswith("num_batches_tracked")}
+        if missing := sorted(needed - state.keys()):
+            raise WeightsError(
+                f"the weights lack {len(missing)} of {len(needed)} keys of "
+                f"{self.config.architecture} up to {', '.join(self.config.layers)}: "
+                f"{', '.join(missing[:3])} ..."
+            )
+        if _family(self.config.architecture) == "vit":
+            state = self._fit_position_embedding(state)
+        for key in sorted(needed):
+            if state[key].shape != own[key].shape:
+                raise WeightsError(
+                    f"weight {key} has shape {tuple(state[key].shape)}; "
+                    f"{self.config.architecture} needs {tuple(own[key].shape)}"
+                )
+        self.trunk.load_state_dict({key: state[key] for key in needed}, strict=False)
+
+    def _fit_position_embedding(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        patch = int(self.config.architecture.rpartition("_")[2])
+        return dict(
+            torchvision.models.vision_transformer.interpolate_embeddings(
+                self.size, patch, dict(state)
+            )
+        )
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights in use, in torchvision's key names, contiguous and on the CPU."""
+        return {k: v.detach().cpu().contiguous() for k, v in self.trunk.state_dict().items()}
+
+
+def build_backbone(
+    config: BackboneConfig, size: int, *, file: Path | None = None, seed: int = 0
+) -> Backbone:
+    """Make a backbone with weights from the source its configuration names.
+
+    Parameters
+    ----------
+    config
+        Architecture, layers and source of the weights.
+    size
+        Side of the model input, in pixels.
+    file
+        The weights file; needed when the source is a file, unused otherwise.
+    seed
+        Seeds the initialisation; it matters only when the source is random.
+
+    Raises
+    ------
+    ConfigError, WeightsError, WeightsUnavailable
+        See `Backbone`, `Backbone.load_weights` and `wscxr.weights`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = Backbone(config, size)
+    match config.source:
+        case WeightsSource.IMAGENET:
+            backbone.load_weights(fetch_imagenet_weights(config.architecture))
+        case WeightsSource.FILE:
+            if file is None:
+                raise ConfigError("the backbone's weights come from a file; name it")
+            backbone.load_weights(read_weights(file))
+        case WeightsSource.RANDOM:
+            pass
+    return backbone
+
+
+def _family(architecture: str) -> str:
+    """``"swin_v2_t"`` -> ``"swin"``, ``"densenet121"`` -> ``"densenet"``."""
+    if architecture.startswith("wide_resnet"):
+        return "wide_resnet"
+    return architecture.partition("_")[0].rstrip("0123456789")

@@ -1,0 +1,109 @@
+"""``wscxr predict``: images in, a table, JSON and map files out."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from wscxr.bundle import Bundle
+from wscxr.errors import ConfigError, ImageError
+from wscxr.files import write_file
+from wscxr.heatmap import MapStyle, map_png
+from wscxr.imaging import read_radiograph
+
+
+def map_style(name: str) -> MapStyle:
+    """Parse a map style.
+
+    Raises
+    ------
+    ConfigError
+        There is no such style.
+    """
+    try:
+        return MapStyle(name)
+    except ValueError:
+        raise ConfigError(f"style {name!r} is none of {', '.join(MapStyle)}") from None
+
+
+class PredictionTable:
+    """Scores images one by one and keeps what was found.
+
+    Parameters
+    ----------
+    bundle
+        What scores them.
+    images
+        All image files there will be; their names decide the names of the maps.
+    style
+        How maps are drawn.
+    maps
+        Folder for the maps; None for none.
+    """
+
+    def __init__(
+        self, bundle: Bundle, images: Sequence[Path], style: MapStyle, maps: Path | None
+    ) -> None:
+        self.bundle = bundle
+        self._style = style
+        self._maps = maps
+        self._unique = len({path.stem for path in images}) == len(images)
+        self._rows: list[dict[str, object]] = []
+
+    @property
+    def failed(self) -> int:
+        """How many images could not be scored."""
+        return sum("error" in row for row in self._rows)
+
+    def add(self, image: Path) -> None:
+        """Score one image file and write its map."""
+        row: dict[str, object] = {"image": str(image)}
+        self._rows.append(row)
+        try:
+            radiograph = read_radiograph(image.read_bytes())
+        except ImageError as error:
+            row |= {"error": str(error), "code": error.code}
+            return
+        except OSError as error:
+            row |= {"error": str(error.strerror), "code": "unreadable_file"}
+            return
+        [prediction] = self.bundle.predict([radiograph])
+        row |= {
+            "score": prediction.score,
+            "p_value": prediction.p_value,
+            "threshold": prediction.threshold,
+            "decision": prediction.decision.value,
+        }
+        if self._maps is not None:
+            # Images of one name in several folders must not overwrite each other's map.
+            prefix = "" if self._unique else f"{len(self._rows):04d}-"
+            target = self._maps / f"{prefix}{image.stem}.{self._style}.png"
+            png = map_png(
+                radiograph,
+                prediction.anomaly_map,
+                self._style,
+                self.bundle.manifest.colour_scale,
+            )
+            write_file(target, png)
+            row["map"] = str(target)
+
+    def show(self, console: Console) -> None:
+        """Print one row for each image."""
+        table = Table("image", "score", "p-value", "decision")
+        for row in self._rows:
+            if "error" in row:
+                table.add_row(str(row["image"]), "-", "-", f"{row['error']} ({row['code']})")
+            else:
+                table.add_row(
+                    str(row["image"]),
+                    f"{row['score']:.4f}",
+                    f"{row['p_value']:.4f}",
+                    str(row["decision"]),
+                )
+        console.print(table)
+
+    def write_json(self, file: Path) -> None:
+        """Write what was found as a JSON array, in the order of the images."""
+        write_file(file, json.dumps(self._rows, indent=1).encode())

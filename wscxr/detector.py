@@ -1,0 +1,136 @@
+"""Backbone, patches and discriminator as one: images in, anomaly maps and scores out (Eq. 8)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from wscxr.backbone import Backbone
+from wscxr.discriminator import Discriminator
+from wscxr.patches import patch_features
+
+
+class ScoreRule(StrEnum):
+    """How an anomaly map becomes one image-level score."""
+
+    MAX = "max"
+    """The largest value of the map (Eq. 8)."""
+
+    TOP_TENTH = "top-tenth"
+    """The mean of the largest tenth of the map."""
+
+    MEAN = "mean"
+    """The mean of the map."""
+
+
+def image_score(maps: Tensor, rule: ScoreRule) -> Tensor:
+    """Reduce anomaly maps to image-level scores.
+
+    Parameters
+    ----------
+    maps
+        float32 of shape (B, H', W').
+    rule
+        Which reduction.
+
+    Returns
+    -------
+    Tensor
+        float32 of shape (B,).
+    """
+    flat = maps.flatten(1)
+    match rule:
+        case ScoreRule.MAX:
+            return flat.amax(dim=1)
+        case ScoreRule.TOP_TENTH:
+            return flat.topk(max(1, flat.shape[1] // 10), dim=1).values.mean(dim=1)
+        case ScoreRule.MEAN:
+            return flat.mean(dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What the detector says of a batch.
+
+    Attributes
+    ----------
+    maps
+        Anomaly maps, float32 of shape (B, H', W'), unbounded; training aims at <= 0 on normal
+        and >= 1 on anomalous positions.
+    scores
+        Image-level scores, float32 of shape (B,).
+    """
+
+    maps: Tensor
+    scores: Tensor
+
+
+class Detector:
+    """The whole way from model inputs to anomaly maps and scores.
+
+    Parameters
+    ----------
+    backbone
+        Frozen trunk.
+    p
+        Side of the neighbourhood of a patch feature.
+    discriminator
+        Trained on this backbone's patch features.
+    score_rule
+        How a map becomes an image-level score.
+    device
+        Where to compute.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        p: int,
+        discriminator: Discriminator,
+        score_rule: ScoreRule,
+        device: torch.device,
+    ) -> None:
+        self.backbone = backbone.to(device)
+        self.p = p
+        self.discriminator = discriminator.to(device).eval()
+        self.score_rule = score_rule
+        self.device = device
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Patch features of a batch.
+
+        Parameters
+        ----------
+        images
+            Model inputs, float32 of shape (B, 3, size, size), on any device.
+
+        Returns
+        -------
+        Tensor
+            float32 of shape (B, H', W', C'), on the detector's device.
+        """
+        return patch_features(self.backbone(images.to(self.device)), self.p)
+
+    @torch.no_grad()
+    def detect_features(self, features: Tensor) -> Detection:
+        """Score patch features that `features` computed.
+
+        Parameters
+        ----------
+        features
+            float32 of shape (B, H', W', C'), on any device.
+        """
+        maps = self.discriminator(features.to(self.device))
+        return Detection(maps=maps, scores=image_score(maps, self.score_rule))
+
+    def detect(self, images: Tensor) -> Detection:
+        """Score model inputs.
+
+        Parameters
+        ----------
+        images
+            float32 of shape (B, 3, size, size), on any device.
+        """
+        return self.detect_features(self.features(images))

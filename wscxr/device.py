@@ -1,0 +1,32 @@
+"""The one place that decides where tensors live."""
+
+import torch
+
+from wscxr.errors import DeviceUnavailable
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"`` into a device that is really there.
+
+    ``"auto"`` takes the first CUDA device, or the CPU where there is none; a device asked for by
+    name is never replaced by another.
+
+    Raises
+    ------
+    DeviceUnavailable
+        The name is unknown, or no such device is present.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceUnavailable(f"unknown device {name!r}; use auto, cpu or cuda") from None
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceUnavailable(f"device {name!r} is not supported; use auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceUnavailable(
+            f"device {name!r} was asked for, but PyTorch sees {torch.cuda.device_count()} "
+            "CUDA devices; install a CUDA build and driver, or ask for cpu"
+        )
+    return device

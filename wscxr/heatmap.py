@@ -1,0 +1,169 @@
+"""AnomalyMap -> PNG: overlay, heat and raw16.
+
+The colour scale belongs to the bundle, not to the image, so that two images can be compared; see
+`ColourScale`.
+"""
+
+import io
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+import cmap
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+from wscxr.imaging import Radiograph
+
+_COLOURS = (cmap.Colormap("inferno").lut(256)[:, :3] * 255).round().astype(np.uint8)
+_OVERLAY_OPACITY = 0.6
+
+# Level 1 costs a tenth of the default's time on full-size radiographs for some more bytes.
+_PNG_LEVEL = 1
+
+
+class MapStyle(StrEnum):
+    """How an anomaly map is drawn."""
+
+    OVERLAY = "overlay"
+    HEAT = "heat"
+    RAW16 = "raw16"
+
+
+class ColourScale(BaseModel):
+    """Which map values the two ends of the colour map stand for; part of the bundle.
+
+    Attributes
+    ----------
+    low
+        Value, and all below it, that has no colour.
+    high
+        Value, and all above it, that has the full colour.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: FiniteFloat
+    high: FiniteFloat
+
+    @classmethod
+    def from_calibration(cls, peaks: NDArray[np.float32], false_alarm_rate: float) -> Self:
+        """Choose the scale by the map maxima of normal images kept aside.
+
+        0, which training aims at for normal patches, has no colour. The middle of the scale is
+        the peak that only the given fraction of normal images exceed, but at least 1/2, so that
+        the full colour is never below 1, which training aims at for anomalies.
+
+        Parameters
+        ----------
+        peaks
+            Largest map value of each calibration image, float32 of shape (n,).
+        false_alarm_rate
+            The bundle's, in (0, 1).
+        """
+        middle = float(np.quantile(peaks, 1 - false_alarm_rate))
+        return cls(low=0.0, high=max(1.0, 2 * middle))
+
+
+@dataclass(frozen=True)
+class RawScale:
+    """Linear scale of a raw16 picture: ``score = offset + slope * value``."""
+
+    offset: float
+    slope: float
+
+
+def overlay_png(
+    radiograph: Radiograph, anomaly_map: NDArray[np.float32], scale: ColourScale
+) -> bytes:
+    """Draw the map in colour over the radiograph, at the radiograph's own size.
+
+    Parameters
+    ----------
+    radiograph
+        The image; 16-bit grey is shown with its own range stretched to 8 bits.
+    anomaly_map
+        float32 of shape (H', W').
+    scale
+        The bundle's.
+
+    Returns
+    -------
+    bytes
+        An RGB PNG of the radiograph's width and height.
+    """
+    size = (radiograph.width, radiograph.height)
+    level = Image.fromarray(_levels(anomaly_map, scale)).resize(size, Image.Resampling.BILINEAR)
+    heat = Image.fromarray(_COLOURS[np.asarray(level)])
+    opacity = level.point([round(_OVERLAY_OPACITY * v) for v in range(256)])
+    return _encode(Image.composite(heat, _display_grey(radiograph).convert("RGB"), opacity))
+
+
+def heat_png(radiograph: Radiograph, anomaly_map: NDArray[np.float32], scale: ColourScale) -> bytes:
+    """Draw the map alone in colour, at the radiograph's own size; arguments as `overlay_png`."""
+    size = (radiograph.width, radiograph.height)
+    level = Image.fromarray(_levels(anomaly_map, scale)).resize(size, Image.Resampling.BILINEAR)
+    return _encode(Image.fromarray(_COLOURS[np.asarray(level)]))
+
+
+def raw_scale(anomaly_map: NDArray[np.float32]) -> RawScale:
+    """The scale `raw16_png` uses for this map: its own minimum to maximum over 16 bits."""
+    low, high = float(anomaly_map.min()), float(anomaly_map.max())
+    return RawScale(offset=low, slope=(high - low) / 65535 if high > low else 1.0)
+
+
+def raw16_png(anomaly_map: NDArray[np.float32]) -> bytes:
+    """Write the map itself as 16-bit grey, at the map's own size, for scripts.
+
+    The scale is in the PNG's text chunks ``score_offset`` and ``score_slope``.
+
+    Parameters
+    ----------
+    anomaly_map
+        float32 of shape (H', W').
+    """
+    scale = raw_scale(anomaly_map)
+    values = np.round((anomaly_map.astype(np.float64) - scale.offset) / scale.slope)
+    info = PngInfo()
+    info.add_text("score_offset", repr(scale.offset))
+    info.add_text("score_slope", repr(scale.slope))
+    return _encode(Image.fromarray(values.astype(np.uint16)), info)
+
+
+def map_png(
+    radiograph: Radiograph,
+    anomaly_map: NDArray[np.float32],
+    style: MapStyle,
+    scale: ColourScale,
+) -> bytes:
+    """Draw the map in one of the three styles; arguments as `overlay_png`."""
+    match style:
+        case MapStyle.OVERLAY:
+            return overlay_png(radiograph, anomaly_map, scale)
+        case MapStyle.HEAT:
+            return heat_png(radiograph, anomaly_map, scale)
+        case MapStyle.RAW16:
+            return raw16_png(anomaly_map)
+
+
+def _levels(anomaly_map: NDArray[np.float32], scale: ColourScale) -> NDArray[np.uint8]:
+    """Map values -> 0..255 on the colour scale."""
+    share = np.clip((anomaly_map - scale.low) / (scale.high - scale.low), 0, 1)
+    return np.asarray(np.round(255 * share), dtype=np.uint8)
+
+
+def _display_grey(radiograph: Radiograph) -> Image.Image:
+    if radiograph.bits == 8:
+        return Image.fromarray(radiograph.pixels)
+    pixels = radiograph.pixels.astype(np.float32)
+    low, high = float(pixels.min()), float(pixels.max())
+    return Image.fromarray(np.round(255 * (pixels - low) / (high - low)).astype(np.uint8))
+
+
+def _encode(image: Image.Image, info: PngInfo | None = None) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=_PNG_LEVEL, pnginfo=info)
+    return buffer.getvalue()

@@ -1,0 +1,15 @@
+"""From the bytes of a file to the input of a model; every input limit lives here."""
+
+from wscxr.imaging.limits import ImageLimits
+from wscxr.imaging.model_input import InputConfig, Intensity, to_model_input
+from wscxr.imaging.radiograph import Radiograph
+from wscxr.imaging.reader import read_radiograph
+
+__all__ = [
+    "ImageLimits",
+    "InputConfig",
+    "Intensity",
+    "Radiograph",
+    "read_radiograph",
+    "to_model_input",
+]

@@ -1,0 +1,72 @@
+"""Radiograph -> the tensor a backbone sees."""
+
+from enum import StrEnum
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from wscxr.imaging.radiograph import Radiograph
+
+
+class Intensity(StrEnum):
+    """How grey values become numbers in [0, 1]."""
+
+    FULL_RANGE = "full-range"
+    """Divide by the largest value the pixel type can hold."""
+
+    PERCENTILE = "percentile"
+    """Stretch the 0.5th to the 99.5th percentile to [0, 1] and clip: 12-bit data in a 16-bit
+    file, and a dark exposure, come out like any other."""
+
+
+class InputConfig(BaseModel):
+    """How a radiograph becomes a model input; part of the bundle.
+
+    Attributes
+    ----------
+    size
+        Side of the square model input, in pixels.
+    intensity
+        How grey values become numbers in [0, 1].
+    mean, std
+        Per-channel mean and standard deviation the backbone was trained with
+        (defaults: ImageNet's).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(default=256, ge=32, le=2048)
+    intensity: Intensity = Intensity.PERCENTILE
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+def to_model_input(radiograph: Radiograph, config: InputConfig) -> Tensor:
+    """Resize, scale and normalise one radiograph.
+
+    The picture is squashed to a square (as in the paper) with an antialiased bilinear filter,
+    scaled to [0, 1], repeated to three channels and normalised per channel.
+
+    Returns
+    -------
+    Tensor
+        float32 of shape (3, size, size); always finite.
+    """
+    side = (config.size, config.size)
+    resized = np.asarray(
+        Image.fromarray(radiograph.pixels).resize(side, Image.Resampling.BILINEAR),
+        dtype=np.float32,
+    )
+    if config.intensity is Intensity.PERCENTILE:
+        low, high = np.percentile(resized, (0.5, 99.5))
+    else:
+        low, high = 0.0, float(np.iinfo(radiograph.pixels.dtype).max)
+    # A picture that is flat but for a few pixels has no range between its percentiles: it comes
+    # out as zeros and ones, never as NaN.
+    scaled = np.clip((resized - low) / max(high - low, 1.0), 0.0, 1.0).astype(np.float32)
+    grey = torch.from_numpy(scaled).expand(3, -1, -1)
+    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (config.mean, config.std))
+    return (grey - mean) / std

@@ -1,0 +1,154 @@
+"""What bundle.json says: the schema of the artifact that training hands to serving."""
+
+import hashlib
+import json
+import platform
+from typing import Literal, Self
+
+import numpy as np
+import PIL
+import torch
+import torchvision
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt
+
+from wscxr import __version__
+from wscxr.backbone import BackboneConfig
+from wscxr.calibration import Calibration
+from wscxr.detector import ScoreRule
+from wscxr.discriminator import DiscriminatorConfig
+from wscxr.heatmap import ColourScale
+from wscxr.imaging import InputConfig
+from wscxr.weights import WeightsSource
+
+SCHEMA_VERSION: Literal[1] = 1
+
+FileName = Literal[
+    "discriminator.safetensors", "backbone.safetensors", "golden.json", "MODEL_CARD.md"
+]
+Sha256 = str
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Versions(_Part):
+    """Versions of what computed the features and the scores."""
+
+    wscxr: str
+    python: str
+    torch: str
+    torchvision: str
+    numpy: str
+    pillow: str
+
+    @classmethod
+    def current(cls) -> Self:
+        """The versions running now."""
+        return cls(
+            wscxr=__version__,
+            python=platform.python_version(),
+            torch=torch.__version__,
+            torchvision=torchvision.__version__,
+            numpy=np.__version__,
+            pillow=PIL.__version__,
+        )
+
+
+class Provenance(_Part):
+    """How the detector was trained; nothing here names a file or a patient.
+
+    Attributes
+    ----------
+    n_normal, n_calibration
+        Normal images the discriminator was trained on, and normal images kept aside for
+        calibration.
+    k
+        Number of anomaly images.
+    seed
+        The run's seed.
+    config
+        The resolved training configuration.
+    data_sha256
+        Hash over the contents of all images used, whatever their names.
+    metrics
+        What training measured on its own data, as fractions or losses; never on test data.
+    """
+
+    n_normal: PositiveInt
+    n_calibration: PositiveInt
+    k: int = Field(ge=0)
+    seed: int
+    config: dict[str, JsonValue]
+    data_sha256: Sha256
+    metrics: dict[str, float]
+    versions: Versions
+
+
+class BundleManifest(_Part):
+    """Everything a bundle says of itself; the content of bundle.json.
+
+    Attributes
+    ----------
+    schema_version
+        Version of this schema.
+    backbone, backbone_sha256
+        Architecture, layers and source of the weights; `wscxr.weights.weights_sha256` of them.
+    input
+        How a radiograph becomes a model input.
+    p
+        Side of the neighbourhood of a patch feature.
+    score_rule
+        How a map becomes an image-level score.
+    discriminator
+        Shape of the discriminator.
+    calibration
+        Threshold and p-values.
+    colour_scale
+        Which map values the colours of an overlay stand for.
+    training
+        Provenance.
+    files
+        SHA-256 of every other file of the bundle.
+    sha256
+        `digest` of this manifest: the identity of the bundle.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    backbone: BackboneConfig
+    backbone_sha256: Sha256
+    input: InputConfig
+    p: PositiveInt
+    score_rule: ScoreRule
+    discriminator: DiscriminatorConfig
+    calibration: Calibration
+    colour_scale: ColourScale
+    training: Provenance
+    files: dict[FileName, Sha256]
+    sha256: Sha256 = ""
+
+    def digest(self) -> Sha256:
+        """SHA-256 of the canonical JSON of all fields but `sha256`."""
+        content = self.model_dump(mode="json", exclude={"sha256"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def sealed(self) -> Self:
+        """The same manifest with its own digest filled in."""
+        return self.model_copy(update={"sha256": self.digest()})
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever reads a score of this bundle must know."""
+        found = []
+        if self.backbone.source is WeightsSource.RANDOM:
+            found.append(
+                "RANDOM BACKBONE: the backbone was never trained. For demonstrations and tests "
+                "only; its scores mean nothing on patients."
+            )
+        if self.calibration.expected_false_alarm_rate > self.calibration.false_alarm_rate:
+            found.append(
+                f"FEW CALIBRATION IMAGES: with {self.training.n_calibration} of them the expected "
+                f"false-alarm rate is {self.calibration.expected_false_alarm_rate:.3f}, above the "
+                f"{self.calibration.false_alarm_rate:.3f} that was asked for."
+            )
+        return found

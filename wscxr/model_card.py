@@ -1,0 +1,73 @@
+"""The model card that goes into every bundle."""
+
+from wscxr.manifest import BundleManifest
+
+_TEMPLATE = """\
+# Model card
+
+**Research use only. Not a medical device. Not for diagnosis.**
+{warnings}
+## What it does
+
+Gives a frontal chest X-ray an image-level anomaly score, a p-value among normal images, a decision
+at a fixed threshold, and an anomaly map. Method: WSCXR, weakly supervised anomaly detection (Ni et
+al., arXiv 2311.09642): image-level labels only.
+
+## How it was made
+
+| | |
+|---|---|
+| normal images for training | {training.n_normal} |
+| normal images kept aside for calibration | {training.n_calibration} |
+| anomaly images (K) | {training.k} |
+| seed | {training.seed} |
+| backbone | {backbone.architecture}, layers {layers}, weights: {backbone.source} |
+| model input | {input.size} x {input.size}, intensity {input.intensity} |
+| neighbourhood p | {p} |
+| image-level score | {score_rule} of the anomaly map |
+| data SHA-256 | `{training.data_sha256}` |
+| written by | wscxr {versions.wscxr}, torch {versions.torch}, torchvision {versions.torchvision} |
+
+Nothing was chosen on test data. The full configuration is in bundle.json.
+
+## Calibration
+
+Threshold {threshold:.4f}: about {rate:.1%} of normal images *from the same source as the
+calibration images* are expected to lie above it. On images from another hospital, device or age
+group this does not hold: evaluate before use.
+
+## Limits
+
+- It was never tested on patients whose images differ from the training images.
+- A low score does not mean that an image is normal: findings unlike the K anomaly images, or small
+  ones, can be missed.
+- The anomaly map shows where the score comes from. It is no segmentation of a lesion.
+- It does not notice that an image is not a frontal chest X-ray.
+"""
+
+
+def model_card(manifest: BundleManifest) -> str:
+    """Write the model card of a bundle.
+
+    Parameters
+    ----------
+    manifest
+        What the bundle says of itself.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return _TEMPLATE.format(
+        warnings="".join(f"\n> **{warning}**\n" for warning in manifest.warnings),
+        training=manifest.training,
+        versions=manifest.training.versions,
+        backbone=manifest.backbone,
+        layers=", ".join(manifest.backbone.layers),
+        input=manifest.input,
+        p=manifest.p,
+        score_rule=manifest.score_rule,
+        threshold=manifest.calibration.threshold,
+        rate=manifest.calibration.expected_false_alarm_rate,
+    )

@@ -1,0 +1,100 @@
+"""Backbone weights: torchvision's ImageNet ones, or a file; never unpickled."""
+
+import hashlib
+import re
+from enum import StrEnum
+from pathlib import Path
+from pickle import UnpicklingError
+from urllib.error import URLError
+
+import safetensors.torch
+import torch
+import torchvision
+from safetensors import SafetensorError
+from torch import Tensor
+
+from wscxr.errors import WeightsError, WeightsUnavailable
+
+
+class WeightsSource(StrEnum):
+    """Where backbone weights come from."""
+
+    IMAGENET = "imagenet"
+    """torchvision's own, downloaded once and cached by PyTorch."""
+
+    RANDOM = "random"
+    """Untrained: for tests and demonstrations only."""
+
+    FILE = "file"
+    """A file the user gave."""
+
+
+def fetch_imagenet_weights(architecture: str) -> dict[str, Tensor]:
+    """Fetch torchvision's default ImageNet weights, from PyTorch's cache where they are there.
+
+    Parameters
+    ----------
+    architecture
+        Name of a torchvision classification model.
+
+    Raises
+    ------
+    WeightsUnavailable
+        They are not cached, and the download failed.
+    """
+    weights = torchvision.models.get_model_weights(architecture).DEFAULT
+    try:
+        # PyTorch checks the file against the hash in its name.
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsUnavailable(
+            f"ImageNet weights of {architecture} are not cached and could not be downloaded "
+            f"from {weights.url} ({error}). Fetch that file on a machine with network access and "
+            "pass it as --weights FILE, or put it into "
+            f"{Path(torch.hub.get_dir()) / 'checkpoints'}."
+        ) from error
+    return _current_keys(state)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict in torchvision's key names.
+
+    Parameters
+    ----------
+    path
+        A ``.safetensors`` file, or a PyTorch file that holds tensors only.
+
+    Raises
+    ------
+    WeightsUnavailable
+        There is no such file.
+    WeightsError
+        The file is damaged, or holds anything but named tensors.
+    """
+    if not path.is_file():
+        raise WeightsUnavailable(
+            f"there is no weights file {path}; give imagenet, random, or an existing file"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise WeightsError(f"{path} is not a readable weights file: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"{path} does not hold a state dict (names to tensors)")
+    return _current_keys(state)
+
+
+def weights_sha256(state: dict[str, Tensor]) -> str:
+    """Hash a state dict: the SHA-256 of its safetensors serialization, as 64 hex digits."""
+    return hashlib.sha256(safetensors.torch.save(state)).hexdigest()
+
+
+_OLD_DENSENET_KEY = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
+
+
+def _current_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename ``norm.1`` to ``norm1`` and so on: torchvision's DenseNet files are that old."""
+    return {_OLD_DENSENET_KEY.sub(r"\1\2", key): value for key, value in state.items()}
