@@ -46,6 +46,7 @@ def make_bundle(path: Path, *, seed: int = 0) -> BundleManifest:
             seed=seed,
             config={},
             data_sha256=hashlib.sha256(b"no data").hexdigest(),
+            metrics={},
             versions=Versions.current(),
         ),
         files={},
