@@ -1,0 +1,7 @@
+"""Run the benchmarks that need no data of anybody's; `zhanglab` is run by name."""
+
+from benchmarks import serving, training_job
+
+if __name__ == "__main__":
+    training_job.main([])
+    serving.main([])
