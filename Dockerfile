@@ -16,11 +16,9 @@ RUN uv pip install --no-cache --python /opt/wscxr/bin/python --compile-bytecode 
 FROM python:${PYTHON_VERSION}-slim
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent wscxr
 COPY --from=build /opt/wscxr /opt/wscxr
-# Threads that wait for each other asleep leave the cores to decoding and to other requests.
 ENV PATH=/opt/wscxr/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    OMP_WAIT_POLICY=passive \
     WSCXR_MODEL_STORE=/model_store \
     WSCXR_HOST=0.0.0.0 \
     WSCXR_PORT=8000

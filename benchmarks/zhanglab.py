@@ -124,11 +124,10 @@ def with_patient(sample: Sample) -> Sample:
 def contact_sheet(test: Sequence[Sample], detection: Detection, scale: ColourScale) -> Image.Image:
     """Overlays of test images, half of them normal, half abnormal, spread over the set."""
     labels = np.array([sample.label is Label.ABNORMAL for sample in test])
-    chosen = [
-        row
-        for abnormal in (False, True)
-        for row in np.flatnonzero(labels == abnormal)[:: labels.size // SHOWN][: SHOWN // 2]
-    ]
+    chosen: list[int] = []
+    for abnormal in (False, True):
+        rows = np.flatnonzero(labels == abnormal)
+        chosen += rows[np.linspace(0, len(rows) - 1, SHOWN // 2, dtype=int)].tolist()
     columns = 6
     sheet = Image.new("RGB", (columns * SHOWN_SIDE, -(-len(chosen) // columns) * SHOWN_SIDE))
     for place, row in enumerate(chosen):

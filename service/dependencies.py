@@ -59,7 +59,7 @@ async def get_file(
     """
     if await _file_count(request) > 1:
         raise TooManyFiles
-    return await file.read()
+    return await _take(file)
 
 
 FileDep = Annotated[bytes, Depends(get_file)]
@@ -84,7 +84,7 @@ async def get_files(
         raise BatchTooLarge(f"there are {len(files)} files; one request may carry {limit}")
     if await _file_count(request) > len(files):
         raise InvalidRequest("there are files in other fields than 'files'")
-    return [await file.read() for file in files]
+    return [await _take(file) for file in files]
 
 
 FilesDep = Annotated[list[bytes], Depends(get_files)]
@@ -123,6 +123,12 @@ async def get_map_choice(
 
 
 MapChoiceDep = Annotated[MapChoice, Depends(get_map_choice)]
+
+
+async def _take(file: UploadFile) -> bytes:
+    data = await file.read()
+    await file.close()  # frees its own copy now, not when the answer is sent
+    return data
 
 
 async def _file_count(request: Request) -> int:

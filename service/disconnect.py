@@ -27,7 +27,8 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         It did.
     """
     working = asyncio.create_task(work)
-    watching = asyncio.create_task(_disconnected(request))
+    # With the body read, the one message that can still come is the disconnect.
+    watching = asyncio.ensure_future(request.receive())
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -37,8 +38,3 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         working.cancel()
         watching.cancel()
         await asyncio.gather(working, watching, return_exceptions=True)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -68,8 +68,8 @@ class TrainConfig(BaseModel):
     r: float = Field(default=0.2, gt=0, le=1)
     mixing: bool = True
     hidden: tuple[PositiveInt, ...] = (256,)
-    steps: PositiveInt = 1000
-    batch_size: PositiveInt = 1024
+    steps: PositiveInt = 500
+    batch_size: PositiveInt = 512
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     score_rule: ScoreRule = ScoreRule.MAX

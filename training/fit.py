@@ -13,7 +13,7 @@ from wscxr.discriminator import Discriminator, DiscriminatorConfig, discriminato
 from wscxr.mining import mine, nearest_normal_distance
 from wscxr.mixing import draw_alpha, mix
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 12
 """Rows read at once where statistics go over a whole set, so that it may lie on disk."""
 
 

@@ -15,7 +15,7 @@ from training.samples import Sample
 from wscxr.errors import DataError, ImageError
 from wscxr.imaging import InputConfig, Radiograph, read_radiograph, to_model_input
 
-BATCH = 16
+BATCH = 8
 """Images that go through the backbone together."""
 
 _READ_AHEAD = 64

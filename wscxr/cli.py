@@ -118,8 +118,8 @@ def train(
     hidden: Annotated[
         str | None, typer.Option(metavar="N,N", help="Hidden widths; '' is linear. [256]")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps. [1000]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step. [1024]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps. [500]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step. [512]")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of AdamW. [0.001]")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of AdamW. [0.01]")] = None,
     score_rule: Annotated[

@@ -113,9 +113,7 @@ def test_a_weak_but_living_channel_counts_as_much_as_a_strong_one() -> None:
     std=st.lists(st.floats(0, 1e6, width=32), min_size=3, max_size=3),
     features=st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3),
 )
-def test_scores_are_finite_whatever_the_statistics(
-    std: list[float], features: list[float]
-) -> None:
+def test_scores_are_finite_whatever_the_statistics(std: list[float], features: list[float]) -> None:
     discriminator = linear([1.0, 1.0, 1.0], 0.0)
     discriminator.standardise_by(torch.zeros(3), torch.tensor(std))
     assert math.isfinite(discriminator(torch.tensor(features)).item())

@@ -1,0 +1,73 @@
+import io
+import json
+import logging
+import sys
+from typing import Any
+
+import httpx
+import pytest
+
+from service.logs import SafeJsonFormatter, configure_logging
+from tests.service import pictures
+from tests.service.serving import RunningServer
+
+MARKER = "SECRET-JANE-DOE"
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_nothing_a_client_sent_is_logged(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logging("info")
+    written = io.StringIO()
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(written)
+    headers = {"X-Request-ID": MARKER, "User-Agent": MARKER, "X-API-Key": MARKER}
+    with httpx.Client(base_url=server.url, headers=headers) as client:
+        named: dict[str, Any] = {"file": (f"{MARKER}.png", pictures.png(), f"image/{MARKER}")}
+        ids = [
+            client.request(method, f"{path}?model={model}&x={MARKER}", files=files)
+            for method, path, model, files in [
+                ("POST", "/v1/predict", "tiny", named),
+                ("POST", "/v1/predict", MARKER, named),
+                ("POST", "/v1/predict", "tiny", {MARKER: (MARKER, b"")}),
+                ("GET", f"/v1/models/{MARKER}", "", None),
+                ("GET", f"/{MARKER}", "", None),
+                ("PROPFIND", "/v1/predict", "", None),
+            ]
+        ]
+
+        def broken(_: bytes, __: object) -> None:
+            raise RuntimeError(MARKER)
+
+        monkeypatch.setattr("service.pipeline.read_radiograph", broken)
+        ids.append(client.post("/v1/predict", files=named))
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert MARKER not in written.getvalue()
+    access = [line for line in lines if line["message"] == "request"]
+    assert [line["request_id"] for line in access] == [r.headers["x-request-id"] for r in ids]
+    assert [line["status"] for line in access] == [200, 404, 422, 404, 404, 405, 500]
+    assert access[0]["route"] == "/v1/predict"
+    assert access[3]["route"] == "/v1/models/{name}"
+    assert access[4]["route"] == "unmatched"
+    assert all(line["duration_ms"] > 0 and line["timestamp"] for line in access)
+    [unexpected] = [line for line in lines if line["message"] == "unexpected error"]
+    assert "RuntimeError at" in unexpected["exc_info"]
+    assert "test_logs.py" in unexpected["exc_info"]
+
+
+def test_exceptions_are_told_without_their_message() -> None:
+    try:
+        try:
+            raise KeyError(MARKER)
+        except KeyError as error:
+            raise ValueError(MARKER) from error
+    except ValueError:
+        record = logging.LogRecord("a", logging.ERROR, "f", 1, "it failed", (), None)
+        record.exc_info = sys.exc_info()
+    line = json.loads(SafeJsonFormatter().format(record))
+    assert MARKER not in str(line)
+    assert "ValueError at" in line["exc_info"]
+    assert "caused by builtins.KeyError at" in line["exc_info"]
+    assert (line["level"], line["logger"], line["message"]) == ("ERROR", "a", "it failed")

@@ -1,0 +1,23 @@
+from uuid import UUID
+
+import pytest
+
+from service.errors import MapNotFound, MapTooLarge
+from service.maps import MapCache
+
+A, B = UUID(int=1), UUID(int=2)
+
+
+def test_the_oldest_gives_way() -> None:
+    maps = MapCache(max_bytes=10, ttl_s=60)
+    maps.put(A, b"123456")
+    assert maps.get(A) == b"123456"
+    maps.put(B, b"123456")
+    with pytest.raises(MapNotFound):
+        maps.get(A)
+    assert maps.get(B) == b"123456"
+
+
+def test_a_map_larger_than_the_cache() -> None:
+    with pytest.raises(MapTooLarge):
+        MapCache(max_bytes=2, ttl_s=60).put(A, b"123")

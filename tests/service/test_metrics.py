@@ -1,0 +1,36 @@
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.service import pictures
+from tests.service.serving import RunningServer
+
+
+def samples(server: RunningServer) -> dict[tuple[str, ...], float]:
+    response = httpx.get(f"{server.url}/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def test_what_prometheus_sees(held: RunningServer) -> None:
+    httpx.post(f"{held.url}/v1/predict?map=base64", files={"file": pictures.png()})
+    httpx.post(f"{held.url}/v1/predict", files={"file": b"no image"})
+    httpx.get(f"{held.url}/v1/secret-marker")
+    httpx.request("PROPFIND", f"{held.url}/health/live")
+    found = samples(held)
+    # Labels in the order of their names: method, outcome, route, status.
+    requests = {key[1:]: value for key, value in found.items() if key[0] == "wscxr_requests_total"}
+    assert requests["POST", "ok", "/v1/predict", "200"] == 1
+    assert requests["POST", "unsupported_format", "/v1/predict", "415"] == 1
+    assert requests["GET", "not_found", "unmatched", "404"] == 1
+    assert requests["other", "method_not_allowed", "/health/live", "405"] == 1
+    assert not any("marker" in part or "PROPFIND" in part for key in requests for part in key)
+    for stage in ("decode", "queue", "inference", "encode"):
+        assert found[f"wscxr_{stage}_seconds_count", "tiny"] == 1
+    assert found["wscxr_batch_size_sum", "tiny"] == 1
+    assert found["wscxr_queue_depth", "tiny"] == 0
+    sha256 = held.runtime.registry.get("tiny").bundle.manifest.sha256
+    assert found["wscxr_model_info", "tiny", sha256, "1"] == 1
