@@ -30,7 +30,8 @@ START_TIMEOUT_S = 60
 # A backbone that was never trained needs no download, and does for phantoms. On real X-rays use
 # trained weights: see the README.
 TRAIN_OPTIONS = shlex.split(
-    "-k 16 --seed 0 --backbone resnet18 --layers layer1,layer2 --weights random --image-size 192 --steps 1000"
+    "-k 16 --seed 0 --backbone resnet18 --layers layer1,layer2 --weights random --image-size 192 "
+    "--steps 1000 --r 0.1"
 )
 
 console = Console()

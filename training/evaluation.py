@@ -15,10 +15,10 @@ from sklearn.metrics import (
 )
 
 from training.images import load_batches
-from training.progress import Track, untracked
 from training.samples import Label, Sample
 from wscxr.bundle import Bundle
 from wscxr.errors import NotEnoughImages
+from wscxr.progress import Track, untracked
 
 
 class Evaluation(BaseModel):

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from training.images import load_batches
-from training.progress import Track, untracked
 from training.samples import Sample
 from wscxr.backbone import Backbone
 from wscxr.imaging import InputConfig
 from wscxr.patches import patch_features
+from wscxr.progress import Track, untracked
 
 MEMORY_BUDGET = 1 << 30
 """Bytes of patch features kept in memory; a larger set lives in a memory-mapped file."""

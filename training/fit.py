@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from training.config import TrainConfig
-from training.progress import Track, untracked
 from wscxr.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
 from wscxr.mining import mine, nearest_normal_distance
 from wscxr.mixing import draw_alpha, mix
+from wscxr.progress import Track, untracked
 
 _BLOCK = 1 << 12
 """Rows read at once where statistics go over a whole set, so that it may lie on disk."""
@@ -57,7 +57,7 @@ def fit_discriminator(
         Told of each optimiser step.
     """
     if config.mining:
-        distance = nearest_normal_distance(anomaly.to(device), normal)
+        distance = nearest_normal_distance(anomaly.to(device), normal, track)
         anomaly = anomaly[mine(distance, config.r).cpu()]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

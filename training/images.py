@@ -10,10 +10,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from training.progress import Track, untracked
 from training.samples import Sample
 from wscxr.errors import DataError, ImageError
 from wscxr.imaging import InputConfig, Radiograph, read_radiograph, to_model_input
+from wscxr.progress import Track, untracked
 
 BATCH = 8
 """Images that go through the backbone together."""

@@ -12,6 +12,10 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 """File names taken from folders; a manifest may name any file."""
 
 
+SPLITS = ("train", "val", "test")
+"""Values of a manifest's split column; rows of ``val`` are for the user's own purposes."""
+
+
 class Label(StrEnum):
     """The image-level label."""
 
@@ -74,7 +78,8 @@ def read_samples(manifest: Path, split: str) -> list[Sample]:
     Raises
     ------
     ManifestError
-        The file cannot be read, lacks a column, or has an unknown label; the line is named.
+        The file cannot be read, lacks a column, or has a row without a path, or with an unknown
+        label or split; the line is named.
     """
     samples = []
     try:
@@ -83,8 +88,15 @@ def read_samples(manifest: Path, split: str) -> list[Sample]:
             if missing := {"path", "label"} - set(rows.fieldnames or ()):
                 raise ManifestError(f"{manifest} lacks column {', '.join(sorted(missing))}")
             for row in rows:
-                if row.get("split") not in (None, split):
+                if (own := row.get("split")) not in (None, *SPLITS):
+                    raise ManifestError(
+                        f"{manifest}, line {rows.line_num}: split {own!r} is none of "
+                        f"{', '.join(SPLITS)}"
+                    )
+                if own not in (None, split):
                     continue
+                if not row["path"]:
+                    raise ManifestError(f"{manifest}, line {rows.line_num}: there is no path")
                 if row["label"] not in set(Label):
                     raise ManifestError(
                         f"{manifest}, line {rows.line_num}: label {row['label']!r} is neither "

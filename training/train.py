@@ -9,17 +9,17 @@ import torch
 from training.config import TrainConfig
 from training.features import FeatureSet, extract_features
 from training.fit import fit_discriminator
-from training.progress import Track, untracked
 from training.samples import Sample
 from training.splits import TrainSplit, draw_split
 from wscxr.backbone import build_backbone
-from wscxr.bundle import check_absent, write_bundle
+from wscxr.bundle import check_absent, check_embedding, write_bundle
 from wscxr.calibration import Calibration
 from wscxr.detector import Detector
 from wscxr.errors import DataError
 from wscxr.heatmap import ColourScale
 from wscxr.imaging import InputConfig
 from wscxr.manifest import BundleManifest, Provenance, Versions
+from wscxr.progress import Track, untracked
 from wscxr.weights import weights_sha256
 
 
@@ -60,6 +60,7 @@ def train(
         See `wscxr.errors`. Nothing is written then.
     """
     check_absent(out)
+    check_embedding(config.backbone_config, embed_backbone=embed_backbone)
     split = draw_split(samples, config)
     backbone = build_backbone(
         config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed

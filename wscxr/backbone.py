@@ -6,7 +6,7 @@ from typing import Any, Self
 import torch
 import torchvision
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from wscxr.errors import ConfigError, WeightsError
@@ -76,6 +76,11 @@ class Backbone(nn.Module):
     size
         Side of the model input, in pixels.
 
+    Attributes
+    ----------
+    channels
+        Depth C_j of each map.
+
     Raises
     ------
     ConfigError
@@ -92,17 +97,12 @@ class Backbone(nn.Module):
             arguments[argument] = (size, size) if argument == "input_size" else size
         try:
             model = torchvision.models.get_model(name, weights=None, **arguments).eval()
-        except (RuntimeError, ValueError) as error:
-            raise ConfigError(f"{name} cannot take {size} px: {error}") from error
-        known = dict(model.named_modules())
-        if missing := [layer for layer in config.layers if layer not in known]:
-            children = ", ".join(key for key in known if len(key) > 0 and key.count(".") < 2)
-            raise ConfigError(f"{name} has no layer {', '.join(missing)}; it has {children}")
-        self.trunk = create_feature_extractor(model, list(config.layers))
-        self.requires_grad_(requires_grad=False).eval().to(memory_format=torch.channels_last)
-        try:
+            self.trunk = _cut(model, config)
+            self.requires_grad_(requires_grad=False).eval().to(memory_format=torch.channels_last)
+            # Buffers that tracing adds are constants of the code, not weights.
+            self._keys = self.trunk.state_dict().keys() & model.state_dict().keys()
             self.channels = tuple(m.shape[1] for m in self(torch.zeros(1, 3, size, size)))
-        except (RuntimeError, AssertionError) as error:
+        except (RuntimeError, ValueError, AssertionError) as error:
             raise ConfigError(f"{name} cannot take {size} px: {error}") from error
 
     @torch.no_grad()
@@ -126,18 +126,20 @@ class Backbone(nn.Module):
             outputs = self.trunk(images)
         return [self._to_nchw(layer, outputs[layer]) for layer in self.config.layers]
 
-    def _to_nchw(self, layer: str, output: Tensor) -> Tensor:
+    def _to_nchw(self, layer: str, output: object) -> Tensor:
         family = _family(self.config.architecture)
-        if family == "vit" and output.ndim == 3:
+        if isinstance(output, Tensor) and output.ndim == 3 and family == "vit":
             # (B, 1 + side^2, C): the first token is the class token, not a place.
             batch, tokens, channels = output.shape
             side = round((tokens - 1) ** 0.5)
-            output = output[:, 1:].transpose(1, 2).reshape(batch, channels, side, side)
-        elif family == "swin" and output.ndim == 4:
-            output = output.permute(0, 3, 1, 2)
-        if output.ndim != 4:
+            return output[:, 1:].transpose(1, 2).reshape(batch, channels, side, side)
+        if not isinstance(output, Tensor) or output.ndim != 4:
             raise ConfigError(f"layer {layer} has no spatial extent; choose an earlier one")
-        return output
+        # Maps of square inputs are square, so the odd one out is the channels; some layers put
+        # them last. Only where all three agree must the family tell.
+        _, first, middle, last = output.shape
+        channels_last = family == "swin" if first == middle == last else first == middle
+        return output.permute(0, 3, 1, 2) if channels_last else output
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
         """Load a state dict in torchvision's key names.
@@ -150,7 +152,7 @@ class Backbone(nn.Module):
         WeightsError
             A key is missing or has another shape.
         """
-        own = self.trunk.state_dict()
+        own = self.weights()
         # A counter that evaluation never reads; older files lack it.
         needed = {key for key in own if not key.endswith("num_batches_tracked")}
         if missing := sorted(needed - state.keys()):
@@ -159,7 +161,7 @@ class Backbone(nn.Module):
                 f"{self.config.architecture} up to {', '.join(self.config.layers)}: "
                 f"{', '.join(missing[:3])} ..."
             )
-        if _family(self.config.architecture) == "vit":
+        if "encoder.pos_embedding" in needed:
             state = self._fit_position_embedding(state)
         for key in sorted(needed):
             if state[key].shape != own[key].shape:
@@ -171,15 +173,19 @@ class Backbone(nn.Module):
 
     def _fit_position_embedding(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         patch = int(self.config.architecture.rpartition("_")[2])
-        return dict(
-            torchvision.models.vision_transformer.interpolate_embeddings(
-                self.size, patch, dict(state)
+        try:
+            return dict(
+                torchvision.models.vision_transformer.interpolate_embeddings(
+                    self.size, patch, dict(state)
+                )
             )
-        )
+        except ValueError as error:
+            raise WeightsError(f"the position embedding does not fit: {error}") from error
 
     def weights(self) -> dict[str, Tensor]:
         """The weights in use, in torchvision's key names, contiguous and on the CPU."""
-        return {k: v.detach().cpu().contiguous() for k, v in self.trunk.state_dict().items()}
+        state = self.trunk.state_dict()
+        return {key: state[key].cpu().contiguous() for key in state if key in self._keys}
 
 
 def build_backbone(
@@ -216,6 +222,23 @@ def build_backbone(
         case WeightsSource.RANDOM:
             pass
     return backbone
+
+
+def _cut(model: nn.Module, config: BackboneConfig) -> fx.GraphModule:
+    """Cut a network behind the last layer used; nothing later is kept or computed."""
+    known = [name for name, _ in model.named_modules() if name]
+    if missing := [layer for layer in config.layers if layer not in known]:
+        outer = ", ".join(name for name in known if name.count(".") < 2)
+        raise ConfigError(
+            f"{config.architecture} has no layer {', '.join(missing)}; it has {outer}"
+        )
+    graph = create_feature_extractor(model, list(config.layers), suppress_diff_warning=True).graph
+    # Assertions on later layers' inputs would keep those layers alive.
+    for node in list(graph.nodes):
+        if node.target is torch._assert:  # noqa: SLF001 - torchvision's own way to assert
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    return fx.GraphModule(model, graph)
 
 
 def _family(architecture: str) -> str:

@@ -8,16 +8,17 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError
 from torch import Tensor
 
-from wscxr.backbone import Backbone, build_backbone
+from wscxr.backbone import Backbone, BackboneConfig, build_backbone
 from wscxr.calibration import Decision
 from wscxr.detector import Detector
 from wscxr.discriminator import Discriminator
@@ -25,17 +26,24 @@ from wscxr.errors import (
     BundleDamaged,
     BundleExists,
     BundleNotFound,
+    ConfigError,
+    ImageError,
     UnknownSchema,
     WeightsError,
+    WeightsUnavailable,
 )
+from wscxr.files import default_mode
 from wscxr.golden import GoldenCase, check_golden, make_golden
 from wscxr.imaging import Radiograph, to_model_input
 from wscxr.manifest import SCHEMA_VERSION, BundleManifest, FileName
 from wscxr.model_card import model_card
-from wscxr.weights import weights_sha256
+from wscxr.weights import WeightsSource, weights_sha256
 
 _MANIFEST = "bundle.json"
-_GOLDEN = TypeAdapter(list[GoldenCase])
+_GOLDEN = TypeAdapter(Annotated[list[GoldenCase], Field(min_length=1)])
+
+# What files raise whose hashes are right, but whose content fits neither each other nor its kind.
+_CONTENT_ERRORS = (KeyError, RuntimeError, UnicodeDecodeError, SafetensorError, ValidationError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,14 +115,19 @@ class Bundle:
             discriminator.load_state_dict(state)
             golden = _GOLDEN.validate_json(content["golden.json"])
             card = content["MODEL_CARD.md"].decode()
-        except (KeyError, RuntimeError, ValidationError, WeightsError) as error:
+        except WeightsUnavailable:
+            raise
+        except (*_CONTENT_ERRORS, ConfigError, WeightsError) as error:
             raise BundleDamaged(f"the bundle at {path} contradicts itself: {error}") from error
         bundle = cls(
             manifest,
             Detector(backbone, manifest.p, discriminator, manifest.score_rule, device),
             card,
         )
-        check_golden(golden, bundle.scores)
+        try:
+            check_golden(golden, bundle.scores)
+        except ImageError as error:
+            raise BundleDamaged(f"the bundle at {path} has no readable golden image") from error
         return bundle
 
     def prepare(self, radiograph: Radiograph) -> Tensor:
@@ -159,6 +172,20 @@ def check_absent(path: Path) -> None:
         raise BundleExists(f"{path} exists; bundles are never overwritten: give another version")
 
 
+def check_embedding(backbone: BackboneConfig, *, embed_backbone: bool) -> None:
+    """Make sure that whoever loads a bundle will have the backbone's weights.
+
+    Raises
+    ------
+    ConfigError
+        They are to be left out, but are not torchvision's own.
+    """
+    if not embed_backbone and backbone.source is not WeightsSource.IMAGENET:
+        raise ConfigError(
+            f"a backbone with {backbone.source} weights cannot be fetched again: embed it"
+        )
+
+
 def write_bundle(
     path: Path, manifest: BundleManifest, detector: Detector, *, embed_backbone: bool
 ) -> BundleManifest:
@@ -184,8 +211,11 @@ def write_bundle(
     ------
     BundleExists
         There is something at `path`.
+    ConfigError
+        The backbone is to be left out, but nobody could fetch its weights again.
     """
     check_absent(path)
+    check_embedding(manifest.backbone, embed_backbone=embed_backbone)
     bare = Bundle(manifest, detector, card="")
     content: dict[FileName, bytes] = {
         "discriminator.safetensors": safetensors.torch.save(_cpu(detector.discriminator)),
@@ -208,7 +238,7 @@ def read_manifest(path: Path) -> BundleManifest:
         version = document["schema_version"]
     except (FileNotFoundError, NotADirectoryError):
         raise BundleNotFound(f"there is no bundle at {path} (no {_MANIFEST})") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleDamaged(f"{path / _MANIFEST} is not a bundle manifest") from error
     if version != SCHEMA_VERSION:
         raise UnknownSchema(
@@ -255,7 +285,7 @@ def _write_folder(path: Path, files: Sequence[tuple[str, bytes]]) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         # mkdtemp allows the owner alone; a service runs as somebody else.
-        temporary.chmod(0o755)
+        temporary.chmod(default_mode(0o777))
         for name, data in files:
             with (temporary / name).open("wb") as file:
                 file.write(data)

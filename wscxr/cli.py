@@ -1,7 +1,8 @@
 """``wscxr ...``: the composition root, the one module that knows training and service alike.
 
-Exit codes: 0 done; 1 unexpected failure; 2 wrong usage or setting; 3 images or labels that cannot
-be used; 4 a bundle that cannot be used; 5 backbone weights or device not there; 130 interrupted.
+Exit codes: 0 done; 1 a file that cannot be written, or an unexpected failure; 2 wrong usage or
+setting; 3 images or labels that cannot be used; 4 a bundle that cannot be used; 5 backbone weights
+or device not there; 130 interrupted.
 What a command found goes to standard output; progress and messages to standard error.
 """
 
@@ -80,6 +81,10 @@ def main() -> None:
         _stderr.print(f"error: {error} [{error.code}]", style="red", markup=False, soft_wrap=True)
         code = next((c for kind, c in _EXIT_CODES.items() if isinstance(error, kind)), 1)
         raise SystemExit(code) from None
+    except OSError as error:
+        # Files that cannot be read have errors of their own; this one could not be written.
+        _stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise SystemExit(1) from None
 
 
 @app.command(

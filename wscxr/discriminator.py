@@ -58,13 +58,13 @@ class Discriminator(nn.Module):
         Parameters
         ----------
         mean, std
-            Of the normal set, float32 of shape (C',). Channels that never vary are left out of
-            the score.
+            Of the normal set, float32 of shape (C',). Channels that vary by rounding alone are
+            left out of the score.
         """
         self.mean.copy_(mean)
         # A dead channel has no scale: a tiny one would blow up its first deviation.
-        floor = 1e-3 * std.mean()
-        self.scale.copy_(torch.where(std > floor, 1 / std.clamp(min=1e-12), 0.0))
+        alive = std > 1e-5 * mean.abs() + 1e-12
+        self.scale.copy_(torch.where(alive, 1 / std.clamp(min=1e-12), 0.0))
 
     def forward(self, features: Tensor) -> Tensor:
         """Score patch features.

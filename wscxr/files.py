@@ -5,6 +5,13 @@ import tempfile
 from pathlib import Path
 
 
+def default_mode(mode: int) -> int:
+    """What the umask leaves of the permissions of a new file or folder."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return mode & ~umask
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a file through a temporary one beside it, then rename.
 
@@ -20,10 +27,10 @@ def write_file(path: Path, data: bytes) -> None:
         temporary = Path(file.name)
         try:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
             # The temporary file is the owner's alone; the result follows the umask.
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
+            temporary.chmod(default_mode(0o666))
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, FiniteFloat, model_validator
 
 from wscxr.imaging import Radiograph
 
@@ -48,6 +48,12 @@ class ColourScale(BaseModel):
 
     low: FiniteFloat
     high: FiniteFloat
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError("the low end of the colour scale is not below the high end")
+        return self
 
     @classmethod
     def from_calibration(cls, peaks: NDArray[np.float32], false_alarm_rate: float) -> Self:

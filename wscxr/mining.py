@@ -5,11 +5,13 @@ import math
 import torch
 from torch import Tensor
 
+from wscxr.progress import Track, untracked
+
 _BLOCK_ELEMENTS = 1 << 24
 """Distances held at once (64 MiB of float32), whatever the sizes of the two sets."""
 
 
-def nearest_normal_distance(anomaly: Tensor, normal: Tensor) -> Tensor:
+def nearest_normal_distance(anomaly: Tensor, normal: Tensor, track: Track = untracked) -> Tensor:
     """Distance of each anomaly feature to the nearest of the normal set (Eq. 4).
 
     ``S(m) = min over m_n in M_n of ||m_n - m||_2``, over the whole normal set, block by block.
@@ -23,6 +25,8 @@ def nearest_normal_distance(anomaly: Tensor, normal: Tensor) -> Tensor:
     normal
         Features of the normal set, float32 of shape (N, C), N >= 1; may live on the CPU while
         `anomaly` is on a GPU.
+    track
+        Told of each block of the normal set.
 
     Returns
     -------
@@ -35,7 +39,8 @@ def nearest_normal_distance(anomaly: Tensor, normal: Tensor) -> Tensor:
     best = torch.full((len(anomaly),), torch.inf, device=anomaly.device)
     nearest = torch.zeros(len(anomaly), dtype=torch.long, device=anomaly.device)
     step = max(1, _BLOCK_ELEMENTS // max(len(anomaly), anomaly.shape[1]))
-    for start in range(0, len(normal), step):
+    blocks = range(0, len(normal), step)
+    for start in track(blocks, "mining", len(blocks)):
         block = normal[start : start + step].to(anomaly.device) - centre
         # ||a - n||^2 without the ||a||^2 that all of a row share.
         squares = torch.addmm(block.square().sum(dim=1), shifted, block.T, alpha=-2)
@@ -64,6 +69,6 @@ def mine(scores: Tensor, r: float) -> Tensor:
         Indices into the anomaly set, int64 of shape (max(1, floor(r A)),), in ascending order.
         Of equal scores the earlier is kept.
     """
-    # The epsilon keeps floor(0.29 * 100) at 29 although the float product is 28.999...
-    keep = max(1, math.floor(r * len(scores) + 1e-9))
+    # The factor keeps floor(0.29 * 100) at 29 although the float product is 28.999...
+    keep = max(1, math.floor(r * len(scores) * (1 + 1e-12)))
     return scores.argsort(descending=True, stable=True)[:keep].sort().values

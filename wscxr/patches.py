@@ -8,11 +8,11 @@ from torch.nn import functional
 
 
 def align(maps: Sequence[Tensor]) -> Tensor:
-    """Bring the maps of several layers to one size and depth, and stack them (Eq. 1).
+    """Bring the maps of several layers to one size and stack their channels (Eq. 1).
 
-    Each map is upsampled (bilinear) to the largest height and width among them, and its channels
-    are averaged down to the smallest number among them, so that each layer counts the same. A
-    single map comes back as it is.
+    Each map is upsampled (bilinear) to the largest height and width among them; a single map
+    comes back as it is. Layers of
+    different scale need no balance here: the discriminator standardises every channel.
 
     Parameters
     ----------
@@ -22,14 +22,13 @@ def align(maps: Sequence[Tensor]) -> Tensor:
     Returns
     -------
     Tensor
-        phi(x), float32 of shape (B, len(maps) * min C_j, max H_j, max W_j).
+        phi(x), float32 of shape (B, sum C_j, max H_j, max W_j).
     """
     if len(maps) == 1:
         return maps[0]
-    depth = min(m.shape[1] for m in maps)
     size = (max(m.shape[2] for m in maps), max(m.shape[3] for m in maps))
     return torch.cat(
-        [functional.interpolate(_pool_channels(m, depth), size, mode="bilinear") for m in maps],
+        [functional.interpolate(m, size, mode="bilinear") for m in maps],
         dim=1,
     )
 
@@ -70,10 +69,3 @@ def patch_features(maps: Sequence[Tensor], p: int) -> Tensor:
         float32 of shape (B, H', W', C'): one C'-vector for each position.
     """
     return aggregate(align(maps), p).permute(0, 2, 3, 1).contiguous()
-
-
-def _pool_channels(m: Tensor, depth: int) -> Tensor:
-    batch, _, height, width = m.shape
-    flat = m.flatten(2).transpose(1, 2)
-    pooled = functional.adaptive_avg_pool1d(flat, depth)
-    return pooled.transpose(1, 2).reshape(batch, depth, height, width)

@@ -4,13 +4,10 @@ import hashlib
 import re
 from enum import StrEnum
 from pathlib import Path
-from pickle import UnpicklingError
-from urllib.error import URLError
 
 import safetensors.torch
 import torch
 import torchvision
-from safetensors import SafetensorError
 from torch import Tensor
 
 from wscxr.errors import WeightsError, WeightsUnavailable
@@ -40,17 +37,17 @@ def fetch_imagenet_weights(architecture: str) -> dict[str, Tensor]:
     Raises
     ------
     WeightsUnavailable
-        They are not cached, and the download failed.
+        They are not in the cache, or damaged there, and the download failed.
     """
     weights = torchvision.models.get_model_weights(architecture).DEFAULT
     try:
         # PyTorch checks the file against the hash in its name.
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except Exception as error:  # A file in the cache may be damaged in any way.
         raise WeightsUnavailable(
-            f"ImageNet weights of {architecture} are not cached and could not be downloaded "
-            f"from {weights.url} ({error}). Fetch that file on a machine with network access and "
-            "pass it as --weights FILE, or put it into "
+            f"ImageNet weights of {architecture} could not be read or downloaded from "
+            f"{weights.url} ({error}). Fetch that file on a machine with network access and pass "
+            "it as --weights FILE, or put it into "
             f"{Path(torch.hub.get_dir()) / 'checkpoints'}."
         ) from error
     return _current_keys(state)
@@ -80,9 +77,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             state = safetensors.torch.load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # Damage shows in whatever way it likes.
         raise WeightsError(f"{path} is not a readable weights file: {error}") from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise WeightsError(f"{path} does not hold a state dict (names to tensors)")
     return _current_keys(state)
 

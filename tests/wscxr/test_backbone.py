@@ -56,12 +56,13 @@ families = pytest.mark.parametrize("case", CASES, ids=str)
 @cache
 def full_model(name: str, size: int) -> nn.Module:
     """The whole torchvision classifier, with statistics that are not the trivial ones."""
-    arguments: dict[str, Any] = {
+    special: dict[str, dict[str, Any]] = {
         "vit_b_32": {"image_size": size},
         "maxvit_t": {"input_size": (size, size)},
         "googlenet": {"init_weights": False, "transform_input": True},
         "inception_v3": {"init_weights": False, "transform_input": True},
-    }.get(name, {})
+    }
+    arguments = special.get(name, {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model: nn.Module = torchvision.models.get_model(name, weights=None, **arguments).eval()

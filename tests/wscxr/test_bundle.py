@@ -37,6 +37,7 @@ from wscxr.errors import (
     UnknownSchema,
     WeightsUnavailable,
 )
+from wscxr.golden import make_golden
 from wscxr.imaging import to_model_input
 from wscxr.manifest import SCHEMA_VERSION, BundleManifest
 from wscxr.weights import WeightsSource
@@ -497,7 +498,6 @@ def test_a_bundle_that_appeared_meanwhile_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "b"
-    make_golden = bundle_module.make_golden
 
     def slow(*args: Any) -> Any:
         path.mkdir()

@@ -1,5 +1,7 @@
 """Radiograph -> the tensor a backbone sees."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -47,7 +49,7 @@ def test_any_radiograph_becomes_a_finite_tensor(
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("different", [0, 1, 5])
 def test_a_picture_that_is_almost_flat_gives_finite_values(
-    intensity: Intensity, dtype: type[np.generic], different: int
+    intensity: Intensity, dtype: type[np.integer[Any]], different: int
 ) -> None:
     pixels = np.full((64, 64), 100, dtype)
     pixels.reshape(-1)[:different] = np.iinfo(dtype).max
@@ -67,7 +69,7 @@ def test_sizes_are_bounded() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535)])
-def test_the_full_range_is_a_division(dtype: type[np.generic], top: int) -> None:
+def test_the_full_range_is_a_division(dtype: type[np.integer[Any]], top: int) -> None:
     pixels = np.linspace(0, top, 64 * 64).reshape(64, 64).round().astype(dtype)
     tensor = to_model_input(as_radiograph(pixels), PLAIN)
     for channel in tensor:
@@ -90,8 +92,8 @@ def test_percentiles_are_stretched_and_what_lies_outside_is_clipped() -> None:
     pixels[-1, :5] = 255
     tensor = to_model_input(as_radiograph(pixels), STRETCHED)[0]
     # Five of 4,096 pixels are 0.12 %: outside the 0.5th and 99.5th percentile, 100 and 200.
-    assert tensor[10].unique().tolist() == [0.0]
-    assert tensor[50].unique().tolist() == [1.0]
+    assert set(tensor[10].tolist()) == {0.0}
+    assert set(tensor[50].tolist()) == {1.0}
     assert tensor.min() == 0.0
     assert tensor.max() == 1.0
 
@@ -141,7 +143,7 @@ def test_the_picture_is_squashed_and_not_turned() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_shrinking_averages_instead_of_picking(dtype: type[np.generic]) -> None:
+def test_shrinking_averages_instead_of_picking(dtype: type[np.integer[Any]]) -> None:
     stripes = np.zeros((512, 512), dtype)
     stripes[:, ::2] = np.iinfo(dtype).max
     tensor = to_model_input(as_radiograph(stripes), PLAIN)[0]

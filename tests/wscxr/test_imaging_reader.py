@@ -35,7 +35,8 @@ GREY16 = np.random.default_rng(4).integers(0, 2**16, (40, 48)).astype(np.uint16)
 
 def luma(rgb: np.ndarray) -> np.ndarray:
     """ITU-R 601-2."""
-    return rgb.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    weighted: np.ndarray = rgb.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    return weighted
 
 
 def with_orientation(tag: int) -> Image.Exif:

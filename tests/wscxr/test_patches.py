@@ -30,25 +30,16 @@ def test_a_single_map_is_not_touched() -> None:
     assert align([only]) is only
 
 
-def test_the_largest_size_and_the_smallest_depth_win() -> None:
+def test_the_largest_size_wins_and_all_channels_are_kept() -> None:
     maps = [torch.randn(2, 6, 8, 4), torch.randn(2, 4, 2, 2), torch.randn(2, 12, 1, 7)]
-    assert align(maps).shape == (2, 3 * 4, 8, 7)
+    assert align(maps).shape == (2, 6 + 4 + 12, 8, 7)
 
 
-def test_layers_keep_their_order_and_the_deeper_one_is_averaged_over_channels() -> None:
+def test_layers_keep_their_order_and_their_values() -> None:
     shallow = torch.tensor([10.0, 20.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2)
-    deep = torch.tensor([1.0, 3.0, 5.0, 9.0]).view(1, 4, 1, 1).expand(1, 4, 2, 2)
-    aligned = align([shallow, deep])
-    # (1 + 3) / 2 and (5 + 9) / 2.
-    assert aligned[0, :, 0, 0].tolist() == [10.0, 20.0, 2.0, 7.0]
-    assert align([deep, shallow])[0, :, 1, 1].tolist() == [2.0, 7.0, 10.0, 20.0]
-
-
-def test_a_depth_that_does_not_divide_is_pooled_over_overlapping_bins() -> None:
-    deep = torch.tensor([1.0, 2.0, 6.0]).view(1, 3, 1, 1)
-    aligned = align([torch.zeros(1, 2, 1, 1), deep])
-    # Adaptive pooling of 3 to 2: bins [0, 2) and [1, 3).
-    assert aligned[0, 2:, 0, 0].tolist() == [1.5, 4.0]
+    deep = torch.tensor([1.0, 3.0, 5.0]).view(1, 3, 1, 1)
+    assert align([shallow, deep])[0, :, 0, 0].tolist() == [10.0, 20.0, 1.0, 3.0, 5.0]
+    assert align([deep, shallow])[0, :, 1, 1].tolist() == [1.0, 3.0, 5.0, 10.0, 20.0]
 
 
 def test_upsampling_is_bilinear_with_half_pixel_centres() -> None:
@@ -100,7 +91,7 @@ def test_p_of_one_changes_nothing() -> None:
 def test_each_position_has_its_vector_last(p: int) -> None:
     maps = [torch.randn(2, 4, 3, 5), torch.randn(2, 6, 2, 2)]
     features = patch_features(maps, p)
-    assert features.shape == (2, 3, 5, 8)
+    assert features.shape == (2, 3, 5, 4 + 6)
     assert features.is_contiguous()
     expected = mean_with_zero_padding(align(maps), p)
     for b, h, w in [(0, 0, 0), (1, 2, 4), (0, 1, 3)]:

@@ -1,0 +1,179 @@
+"""The same files, the same scores: in Python, on the command line, and over a real socket."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from tests.helpers import encode
+from wscxr.bundle import Bundle, Prediction
+from wscxr.imaging import Radiograph, read_radiograph
+
+PATIENCE_S = 60.0
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def files(unseen: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Unseen phantoms of both kinds as PNG, and one each as JPEG and as 16-bit PNG."""
+    folder = tmp_path_factory.mktemp("variants")
+    source = unseen / "abnormal" / "0001.png"
+    with Image.open(source) as image:
+        (folder / "photo.jpg").write_bytes(encode(image, "JPEG", quality=90))
+        (folder / "deep.png").write_bytes(encode(np.asarray(image).astype(np.uint16) * 16))
+        (folder / "wide.png").write_bytes(encode(image.resize((300, 170))))
+    return [
+        *sorted((unseen / "normal").iterdir()),
+        *sorted((unseen / "abnormal").iterdir()),
+        *sorted(folder.iterdir()),
+    ]
+
+
+@pytest.fixture(scope="module")
+def radiographs(files: list[Path]) -> list[Radiograph]:
+    return [read_radiograph(file.read_bytes()) for file in files]
+
+
+@pytest.fixture(scope="module")
+def expected(trained_bundle: Bundle, radiographs: list[Radiograph]) -> list[Prediction]:
+    """Python's answer, one image at a time."""
+    return [trained_bundle.predict([radiograph])[0] for radiograph in radiographs]
+
+
+@pytest.fixture(scope="module")
+def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``wscxr serve`` in its own process, on a port the system chooses."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    store = trained.parent.parent
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [
+                *[sys.executable, "-m", "wscxr.cli", "serve", "--model-store", str(store)],
+                *["--host", "127.0.0.1", "--port", "0", "--device", "cpu"],
+            ],
+            env={k: v for k, v in os.environ.items() if not k.startswith("WSCXR_")},
+            stdout=stderr,
+            stderr=stderr,
+        )
+    try:
+        url = ""
+        end = time.monotonic() + PATIENCE_S
+        while not url or httpx.get(f"{url}/health/ready").status_code != 200:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            if not url and (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
+                url = found[0]
+            time.sleep(0.02)
+        yield url
+    finally:
+        process.terminate()
+        # After it has shut down in order, the server dies of the signal it was sent.
+        assert process.wait(PATIENCE_S) in (0, -signal.SIGTERM), log.read_text()
+        assert "Application shutdown complete" in log.read_text()
+
+
+def agrees(answer: dict[str, Any], expected: Prediction) -> None:
+    """A JSON answer says what Python says."""
+    assert answer["score"] == pytest.approx(expected.score, abs=TOLERANCE)
+    assert answer["p_value"] == pytest.approx(expected.p_value)
+    assert answer["threshold"] == pytest.approx(expected.threshold)
+    assert answer["decision"] == expected.decision.value
+
+
+def recover(png: bytes) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    with Image.open(io.BytesIO(png)) as image:
+        assert isinstance(image, PngImageFile)
+        offset, slope = (float(image.text[f"score_{key}"]) for key in ("offset", "slope"))
+        return offset + slope * np.asarray(image).astype(np.float64)
+
+
+def test_the_scores_differ_enough_for_parity_to_mean_something(
+    expected: list[Prediction],
+) -> None:
+    scores = [prediction.score for prediction in expected]
+    assert np.ptp(scores) > 100 * TOLERANCE
+    assert len({round(score, 3) for score in scores}) >= len(scores) - 2
+
+
+def test_the_command_line_agrees_with_python(
+    trained: Path, files: list[Path], expected: list[Prediction], tmp_path: Path
+) -> None:
+    out = tmp_path / "p.json"
+    command = [sys.executable, "-m", "wscxr.cli", "predict", str(trained), *map(str, files)]
+    maps = ["--maps", str(tmp_path / "maps"), "--style", "raw16"]
+    subprocess.run([*command, *maps, "--json", str(out)], check=True, capture_output=True)
+    rows = json.loads(out.read_text())
+    assert len(rows) == len(files)
+    for row, file, prediction in zip(rows, files, expected, strict=True):
+        assert row["image"] == str(file)
+        agrees(row, prediction)
+        found = recover(Path(row["map"]).read_bytes())
+        np.testing.assert_allclose(found, prediction.anomaly_map, rtol=0, atol=1e-3)
+
+
+def test_http_agrees_with_python(
+    server: str, files: list[Path], expected: list[Prediction]
+) -> None:
+    with httpx.Client(base_url=server, timeout=PATIENCE_S) as client:
+        for file, prediction in zip(files, expected, strict=True):
+            answer = client.post("/v1/predict", files={"file": file.read_bytes()})
+            assert answer.status_code == 200, answer.text
+            agrees(answer.json(), prediction)
+            png = client.post(
+                "/v1/predict/map", params={"style": "raw16"}, files={"file": file.read_bytes()}
+            )
+            assert png.status_code == 200, png.text
+            assert png.headers["content-type"] == "image/png"
+            found = recover(png.content)
+            np.testing.assert_allclose(found, prediction.anomaly_map, rtol=0, atol=1e-3)
+
+
+def test_a_batch_over_http_agrees_with_python(
+    server: str, files: list[Path], expected: list[Prediction]
+) -> None:
+    uploads = [("files", (file.name, file.read_bytes())) for file in files]
+    answer = httpx.post(f"{server}/v1/predict/batch", files=uploads, timeout=PATIENCE_S)
+    assert answer.status_code == 200, answer.text
+    results = answer.json()["items"]
+    assert len(results) == len(files)
+    for result, prediction in zip(results, expected, strict=True):
+        agrees(result["result"], prediction)
+
+
+@pytest.mark.parametrize("size", [2, 5, 12])
+def test_batch_size_changes_nothing(
+    trained_bundle: Bundle,
+    radiographs: list[Radiograph],
+    expected: list[Prediction],
+    size: int,
+) -> None:
+    found = [
+        prediction
+        for start in range(0, len(radiographs), size)
+        for prediction in trained_bundle.predict(radiographs[start : start + size])
+    ]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.score == pytest.approx(theirs.score, abs=TOLERANCE)
+        np.testing.assert_allclose(ours.anomaly_map, theirs.anomaly_map, rtol=0, atol=TOLERANCE)
+
+
+def test_order_changes_nothing(
+    trained_bundle: Bundle, radiographs: list[Radiograph], expected: list[Prediction]
+) -> None:
+    order = np.random.default_rng(0).permutation(len(radiographs)).tolist()
+    found = trained_bundle.predict([radiographs[i] for i in order])
+    for prediction, i in zip(found, order, strict=True):
+        assert prediction.score == pytest.approx(expected[i].score, abs=TOLERANCE)

@@ -1,0 +1,457 @@
+"""The commands as a user types them; exit codes as in the docstring of `wscxr.cli`."""
+
+import io
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers import CPU, Ran, encode, folder_content, noise, run_cli
+from wscxr.bundle import Bundle, read_manifest
+from wscxr.imaging import read_radiograph
+from wscxr.manifest import BundleManifest
+
+QUICK = [
+    *["--backbone=resnet18", "--layers=layer1", "--weights=random", "--image-size=64", "--p=3"],
+    *["--hidden=8", "--steps=20", "--batch-size=64", "-k", "3"],
+]
+
+
+def train(data: Path, out: Path, *more: str | Path) -> Ran:
+    folders = ("--normal", data / "normal", "--abnormal", data / "abnormal")
+    return run_cli("train", *folders, "--out", out, *QUICK, *more)
+
+
+def one_line_error(ran: Ran, exit_code: int, code: str) -> str:
+    """The message of a command that failed as it should: one line, with a code, no traceback."""
+    assert ran.code == exit_code, ran.err
+    assert "Traceback" not in ran.err
+    [line] = [line for line in ran.err.splitlines() if line.startswith("error: ")]
+    assert line.endswith(f"[{code}]")
+    return line
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+COMMANDS = ["train", "evaluate", "predict", "serve", "phantoms", "bundle show", "bundle verify"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    ran = run_cli(*command.split(), "--help")
+    assert ran.code == 0
+    assert f"Example: wscxr {command}" in " ".join(ran.out.split())
+
+
+def test_the_program_says_what_it_is_not() -> None:
+    ran = run_cli("--help")
+    assert ran.code == 0
+    assert "not a medical device" in " ".join(ran.out.split())
+    for command in COMMANDS:
+        assert command.split()[0] in ran.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["train"], ["train", "--nonsense"], ["predict"], ["bundle", "show"],
+     ["train", "--out", "x", "-k", "many"], ["phantoms", "x", "--size", "8"]],
+)  # fmt: skip
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    assert run_cli(*arguments).code == 2
+
+
+# --- train --------------------------------------------------------------------------------------
+
+
+def test_train_writes_the_bundle_the_library_writes(
+    phantoms: Path, trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "store" / "chest" / "1"
+    ran = train(phantoms, out)
+    assert ran.code == 0, ran.err
+    assert folder_content(out) == folder_content(trained)
+    manifest = read_manifest(out)
+    assert manifest.sha256 in ran.out
+    assert str(out) in ran.out
+    # The random backbone is loud, and not on standard output.
+    assert "WARNING: RANDOM BACKBONE" in ran.err
+    assert "WARNING" not in ran.out
+
+
+def test_every_setting_can_be_given_as_an_option(phantoms: Path, tmp_path: Path) -> None:
+    ran = train(
+        phantoms,
+        tmp_path / "b",
+        *[
+            "--layers=layer1,layer2",
+            "--no-mining",
+            "--no-mixing",
+            "--r=0.5",
+            "--seed=7",
+            "--hidden=",
+        ],
+        *["--score-rule=top-tenth", "--intensity=full-range", "--learning-rate=0.01"],
+        *["--weight-decay=0", "--calibration-fraction=0.25", "--false-alarm-rate=0.25"],
+    )
+    assert ran.code == 0, ran.err
+    config = read_manifest(tmp_path / "b").training.config
+    expected: dict[str, object] = {
+        "layers": ["layer1", "layer2"],
+        "mining": False,
+        "mixing": False,
+        "r": 0.5,
+        "seed": 7,
+        "hidden": [],
+        "score_rule": "top-tenth",
+        "intensity": "full-range",
+        "learning_rate": 0.01,
+        "weight_decay": 0.0,
+        "calibration_fraction": 0.25,
+        "false_alarm_rate": 0.25,
+        "image_size": 64,
+        "p": 3,
+        "steps": 20,
+        "batch_size": 64,
+        "k": 3,
+        "backbone": "resnet18",
+        "weights": "random",
+    }
+    assert config == expected
+
+
+def test_a_toml_file_gives_settings_and_options_win(phantoms: Path, tmp_path: Path) -> None:
+    file = tmp_path / "train.toml"
+    file.write_text("seed = 5\nr = 0.5\nsteps = 999\n")
+    ran = train(phantoms, tmp_path / "b", "--config", file)
+    assert ran.code == 0, ran.err
+    config = read_manifest(tmp_path / "b").training.config
+    assert (config["seed"], config["r"], config["steps"]) == (5, 0.5, 20)
+
+
+def write_manifest(phantoms: Path, file: Path) -> None:
+    """One row per image; the last four normals and three abnormal ones are for testing."""
+    rows = ["path,label,patient_id,split"]
+    for kind, total, held_out in (("normal", 24, 4), ("abnormal", 6, 3)):
+        for number, path in enumerate(sorted((phantoms / kind).iterdir())):
+            split = "test" if number >= total - held_out else "train"
+            rows.append(f"{path},{kind},p{number // 2},{split}")
+    file.write_text("\n".join(rows))
+
+
+def test_a_manifest_with_splits_and_patients(phantoms: Path, tmp_path: Path) -> None:
+    file = tmp_path / "images.csv"
+    write_manifest(phantoms, file)
+    out = tmp_path / "b"
+    ran = run_cli("train", "--manifest", file, "--out", out, *QUICK)
+    assert ran.code == 0, ran.err
+    training = read_manifest(out).training
+    # 20 normals of ten patients: five patients with two images each are kept aside.
+    assert (training.n_normal, training.n_calibration, training.k) == (10, 10, 3)
+    ran = run_cli("evaluate", out, "--manifest", file, "--json", tmp_path / "m.json")
+    assert ran.code == 0, ran.err
+    found = json.loads((tmp_path / "m.json").read_text())
+    assert (found["n_normal"], found["n_abnormal"]) == (4, 3)
+
+
+def with_broken_file(phantoms: Path, folder: Path) -> Path:
+    shutil.copytree(phantoms, folder)
+    broken = folder / "normal" / "0007.png"
+    broken.write_bytes(broken.read_bytes()[:-300])
+    return broken
+
+
+def test_an_unreadable_file_stops_and_is_named(phantoms: Path, tmp_path: Path) -> None:
+    broken = with_broken_file(phantoms, tmp_path / "data")
+    ran = train(tmp_path / "data", tmp_path / "store" / "b")
+    line = one_line_error(ran, 3, "invalid_data")
+    assert f"{broken}: " in line
+    assert "corrupt_image" in line
+    assert not (tmp_path / "store").exists()
+
+
+def test_skip_bad_names_the_file_and_goes_on(phantoms: Path, tmp_path: Path) -> None:
+    broken = with_broken_file(phantoms, tmp_path / "data")
+    ran = train(tmp_path / "data", tmp_path / "b", "--skip-bad")
+    assert ran.code == 0, ran.err
+    [line] = [line for line in ran.err.splitlines() if line.startswith("skipped: ")]
+    assert str(broken) in line
+    assert "corrupt_image" in line
+    training = read_manifest(tmp_path / "b").training
+    assert training.n_normal + training.n_calibration == 23
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "code", "said"),
+    [
+        (["--device", "cuda:7"], 5, "device_unavailable", "cuda:7"),
+        (["--device", "gpu"], 5, "device_unavailable", "gpu"),
+        (["--weights", "none.pth"], 5, "weights_unavailable", "none.pth"),
+        (["-k", "7"], 3, "not_enough_images", "K = 7"),
+        (["--manifest", "m.csv"], 3, "invalid_data", "either a manifest"),
+        (["-k", "0"], 2, "invalid_config", "k: "),
+        (["--p", "4"], 2, "invalid_config", "odd"),
+        (["--backbone", "resnet99"], 2, "invalid_config", "resnet99"),
+        (["--layers", "layer9"], 2, "invalid_config", "layer9"),
+        (["--score-rule", "median"], 2, "invalid_config", "score_rule"),
+        (["--hidden", "8,x"], 2, "invalid_config", "hidden"),
+        (["--config", "none.toml"], 2, "invalid_config", "none.toml"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_train_refuses(
+    phantoms: Path, tmp_path: Path, arguments: list[str], exit_code: int, code: str, said: str
+) -> None:
+    ran = train(phantoms, tmp_path / "store" / "b", *arguments)
+    assert said in one_line_error(ran, exit_code, code)
+    assert not (tmp_path / "store").exists()
+
+
+def test_train_refuses_missing_folders_and_existing_bundles(
+    phantoms: Path, trained: Path, tmp_path: Path
+) -> None:
+    assert str(tmp_path / "normal") in one_line_error(
+        train(tmp_path, tmp_path / "b"), 3, "invalid_data"
+    )
+    assert str(trained) in one_line_error(train(phantoms, trained), 4, "bundle_exists")
+
+
+# --- evaluate -----------------------------------------------------------------------------------
+
+
+def test_evaluate_writes_the_documented_keys(trained: Path, unseen: Path, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "metrics.json"
+    folders = ("--normal", unseen / "normal", "--abnormal", unseen / "abnormal")
+    ran = run_cli("evaluate", trained, *folders, "--json", file)
+    assert ran.code == 0, ran.err
+    found = json.loads(file.read_text())
+    assert set(found) == {
+        "auroc", "average_precision", "accuracy", "f1", "sensitivity", "specificity",
+        "threshold", "n_normal", "n_abnormal",
+    }  # fmt: skip
+    assert (found["n_normal"], found["n_abnormal"]) == (5, 4)
+    assert found["threshold"] == read_manifest(trained).calibration.threshold
+    for key in ("auroc", "average_precision", "accuracy", "f1", "sensitivity", "specificity"):
+        assert 0 <= found[key] <= 1
+        assert f"{found[key]:.4f}" in ran.out
+    assert "RANDOM BACKBONE" in ran.err
+
+
+def test_evaluate_names_and_skips_like_train(trained: Path, phantoms: Path, tmp_path: Path) -> None:
+    broken = with_broken_file(phantoms, tmp_path / "data")
+    data = tmp_path / "data"
+    folders = ("--normal", data / "normal", "--abnormal", data / "abnormal")
+    line = one_line_error(run_cli("evaluate", trained, *folders), 3, "invalid_data")
+    assert str(broken) in line
+    ran = run_cli("evaluate", trained, *folders, "--skip-bad", "--json", tmp_path / "m.json")
+    assert ran.code == 0
+    assert str(broken) in ran.err
+    assert json.loads((tmp_path / "m.json").read_text())["n_normal"] == 23
+
+
+def test_evaluate_refuses_what_is_no_bundle(unseen: Path, tmp_path: Path) -> None:
+    folders = ("--normal", unseen / "normal", "--abnormal", unseen / "abnormal")
+    ran = run_cli("evaluate", tmp_path, *folders)
+    one_line_error(ran, 4, "bundle_not_found")
+
+
+# --- predict ------------------------------------------------------------------------------------
+
+
+def test_predict_gives_what_the_library_gives(
+    trained: Path, trained_bundle: Bundle, unseen: Path, tmp_path: Path
+) -> None:
+    images = sorted((unseen / "abnormal").iterdir())
+    file = tmp_path / "p.json"
+    ran = run_cli("predict", trained, *images, "--json", file)
+    assert ran.code == 0, ran.err
+    rows = json.loads(file.read_text())
+    assert [row["image"] for row in rows] == [str(image) for image in images]
+    for row, image in zip(rows, images, strict=True):
+        [expected] = trained_bundle.predict([read_radiograph(image.read_bytes())])
+        assert row == {
+            "image": str(image),
+            "score": pytest.approx(expected.score, abs=1e-4),
+            "p_value": expected.p_value,
+            "threshold": expected.threshold,
+            "decision": expected.decision.value,
+        }
+        assert f"{row['score']:.4f}" in ran.out
+    assert "RANDOM BACKBONE" in ran.err
+
+
+@pytest.mark.parametrize("style", ["overlay", "heat", "raw16"])
+def test_predict_writes_maps(
+    trained: Path, trained_bundle: Bundle, unseen: Path, tmp_path: Path, style: str
+) -> None:
+    images = sorted((unseen / "normal").iterdir())[:2]
+    maps = tmp_path / "new" / "maps"
+    out = ("--maps", maps, "--style", style, "--json", tmp_path / "p.json")
+    assert run_cli("predict", trained, *images, *out).code == 0
+    names = sorted(path.name for path in maps.iterdir())
+    assert names == [f"{image.stem}.{style}.png" for image in images]
+    rows = json.loads((tmp_path / "p.json").read_text())
+    assert [row["map"] for row in rows] == [str(maps / name) for name in names]
+    with Image.open(maps / names[0]) as picture:
+        assert picture.size == ((16, 16) if style == "raw16" else (64, 64))
+        if style == "raw16":
+            slope = float(picture.text["score_slope"])  # type: ignore[attr-defined]
+            offset = float(picture.text["score_offset"])  # type: ignore[attr-defined]
+            [expected] = trained_bundle.predict([read_radiograph(images[0].read_bytes())])
+            recovered = offset + slope * np.asarray(picture).astype(float)
+            np.testing.assert_allclose(recovered, expected.anomaly_map, atol=1e-3)
+
+
+def test_maps_of_images_with_one_name_do_not_overwrite_each_other(
+    trained: Path, unseen: Path, tmp_path: Path
+) -> None:
+    images = (unseen / "normal" / "0000.png", unseen / "abnormal" / "0000.png")
+    file = tmp_path / "p.json"
+    assert run_cli("predict", trained, *images, "--maps", tmp_path / "m", "--json", file).code == 0
+    written = [Path(row["map"]) for row in json.loads(file.read_text())]
+    assert len({path.read_bytes() for path in written}) == 2
+
+
+def test_a_bad_image_is_reported_and_the_others_are_scored(
+    trained: Path, unseen: Path, tmp_path: Path
+) -> None:
+    good = unseen / "normal" / "0000.png"
+    text = tmp_path / "text.png"
+    text.write_text("text")
+    blank = tmp_path / "blank.png"
+    blank.write_bytes(encode(np.zeros((40, 40), np.uint8)))
+    images = [text, good, tmp_path / "none.png", blank, tmp_path]
+    file = tmp_path / "p.json"
+    ran = run_cli("predict", trained, *images, "--json", file, "--maps", tmp_path / "maps")
+    assert "4 of 5 images could not be scored" in one_line_error(ran, 3, "invalid_data")
+    rows = json.loads(file.read_text())
+    assert [row.get("code") for row in rows] == [
+        "unsupported_format", None, "unreadable_file", "blank_image", "unreadable_file"
+    ]  # fmt: skip
+    assert [("score" in row, "error" in row) for row in rows] == [
+        (False, True), (True, False), (False, True), (False, True), (False, True)
+    ]  # fmt: skip
+    assert len(list((tmp_path / "maps").iterdir())) == 1
+
+
+def test_what_predict_refuses(trained: Path, unseen: Path, tmp_path: Path) -> None:
+    image = unseen / "normal" / "0000.png"
+    ran = run_cli("predict", trained, image, "--style", "fancy")
+    assert "overlay, heat, raw16" in one_line_error(ran, 2, "invalid_config")
+    one_line_error(run_cli("predict", tmp_path, image), 4, "bundle_not_found")
+    one_line_error(
+        run_cli("predict", trained, image, "--device", "cuda:9"), 5, "device_unavailable"
+    )
+
+
+# --- bundle -------------------------------------------------------------------------------------
+
+
+def test_show_prints_the_manifest_as_json(trained: Path) -> None:
+    ran = run_cli("bundle", "show", trained)
+    assert ran.code == 0
+    assert BundleManifest.model_validate_json(ran.out) == read_manifest(trained)
+    assert "RANDOM BACKBONE" in ran.err
+
+
+def test_verify_says_that_it_is_whole(trained: Path) -> None:
+    ran = run_cli("bundle", "verify", trained, "--device", "cpu")
+    assert ran.code == 0
+    assert f"verified on {CPU}" in ran.out
+    assert read_manifest(trained).sha256 in ran.out
+
+
+def test_verify_finds_damage_that_show_does_not_look_for(fresh_bundle: Path) -> None:
+    file = fresh_bundle / "discriminator.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    assert run_cli("bundle", "show", fresh_bundle).code == 0
+    line = one_line_error(run_cli("bundle", "verify", fresh_bundle), 4, "bundle_damaged")
+    assert "discriminator.safetensors" in line
+
+
+def test_show_refuses_a_damaged_manifest(fresh_bundle: Path, tmp_path: Path) -> None:
+    file = fresh_bundle / "bundle.json"
+    file.write_text(file.read_text().replace('"seed": 0', '"seed": 1'))
+    one_line_error(run_cli("bundle", "show", fresh_bundle), 4, "bundle_damaged")
+    file.write_text('{"schema_version": 99}')
+    one_line_error(run_cli("bundle", "show", fresh_bundle), 4, "unknown_schema")
+    one_line_error(run_cli("bundle", "show", tmp_path), 4, "bundle_not_found")
+
+
+# --- phantoms and serve ---------------------------------------------------------------------------
+
+
+def test_phantoms_are_those_of_the_library(tmp_path: Path, unseen: Path) -> None:
+    options = ["--normal", "5", "--abnormal", "4", "--size", "64", "--seed", "1"]
+    ran = run_cli("phantoms", tmp_path / "p", *options)
+    assert ran.code == 0
+    assert folder_content(tmp_path / "p") == folder_content(unseen)
+    assert "5 normal and 4 abnormal" in ran.out
+
+
+def test_serve_refuses_impossible_settings(tmp_path: Path) -> None:
+    ran = run_cli("serve", "--model-store", tmp_path, "--port", "99999999")
+    assert "port" in one_line_error(ran, 2, "invalid_config")
+
+
+# --- an unwritable place, and Ctrl-C --------------------------------------------------------------
+
+
+def test_an_output_that_cannot_be_written_is_an_error_and_not_a_traceback(
+    trained: Path, unseen: Path, tmp_path: Path
+) -> None:
+    image = unseen / "normal" / "0000.png"
+    in_the_way = tmp_path / "file"
+    in_the_way.write_bytes(encode(noise()))
+    for option, place in (("--json", tmp_path), ("--maps", in_the_way)):
+        ran = run_cli("predict", trained, image, option, place)
+        assert ran.code not in (0, 130)
+        assert "error: " in ran.err
+        assert "Traceback" not in ran.err
+
+
+def test_ctrl_c_in_the_middle_of_training_leaves_nothing(phantoms: Path, tmp_path: Path) -> None:
+    """A real process on a terminal, interrupted while it trains: exit code 130, no bundle."""
+    store = tmp_path / "store"
+    folders = ["--normal", str(phantoms / "normal"), "--abnormal", str(phantoms / "abnormal")]
+    endless = [*QUICK, "--steps=100000000", "--batch-size=4"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wscxr.cli", "train", *folders, "--out", str(store / "1"), *endless],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while b"training the discriminator" not in shown:
+            shown += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        with io.FileIO(ours, "rb", closefd=False) as rest:
+            while True:
+                try:
+                    chunk = rest.read(65536)
+                except OSError:  # the terminal's other end is closed
+                    break
+                if not chunk:
+                    break
+                shown += chunk
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert process.returncode == 130, shown.decode(errors="replace")
+    assert b"Traceback" not in shown
+    assert out == b""
+    assert not store.exists() or not list(store.iterdir())
