@@ -98,6 +98,7 @@ def test_other_columns_are_ignored(tmp_path: Path) -> None:
         ("path,label\na\n", "line 2: label None"),
         ("label,path\nnormal\n", "line 2"),
         ("path,label\n,normal\n", "line 2"),
+        ("path,label,split\na,normal,tset\n", "line 2: split 'tset'"),
         (b"path,label\n\xff\xfe,normal\n", "cannot read the manifest"),
     ],
 )
