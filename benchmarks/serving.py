@@ -159,6 +159,8 @@ def server(store: Path) -> Iterator[Running]:
     with subprocess.Popen([*WSCXR, "serve", *options], stderr=subprocess.DEVNULL) as process:
         try:
             while not ready(port):
+                if process.poll() is not None:
+                    raise RuntimeError("the server ended before it was ready")
                 time.sleep(0.05)
             yield Running(process, port, time.perf_counter() - started)
         finally:

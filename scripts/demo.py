@@ -52,9 +52,12 @@ def main() -> None:
     console.rule("3. Serve, and post unseen images over HTTP")
     with server(store) as url:
         post_all(url)
-        go_on(url, store)
+        console.print(f"\nanomaly maps: {OUT / 'maps'}/    bundle: {store / 'phantom/1'}/")
         if sys.stdin.isatty():
+            go_on(url)
             console.input("The server is running. [bold]Enter[/] stops it. ")
+    console.print(f"to start the server again: .venv/bin/wscxr serve --model-store {store}")
+    go_on("http://127.0.0.1:8000")
 
 
 def wscxr(*arguments: object) -> None:
@@ -144,11 +147,10 @@ def recover_map(raw: httpx.Response, size: tuple[int, int]) -> NDArray[np.float3
     return np.asarray(enlarged)
 
 
-def go_on(url: str, store: Path) -> None:
-    """Say where everything is, and what to type next."""
+def go_on(url: str) -> None:
+    """Say what to type next."""
     image = OUT / "unseen/abnormal/0000.png"
-    console.print(f"\nanomaly maps: {OUT / 'maps'}/    bundle: {store / 'phantom/1'}/")
-    console.print(f"server: {url}/docs    start it again: wscxr serve --model-store {store}")
+    console.print(f"{url}/docs")
     console.print(f"curl -F file=@{image} {url}/v1/predict", soft_wrap=True)
     console.print(f"curl -F file=@{image} {url}/v1/predict/map -o map.png", soft_wrap=True)
 

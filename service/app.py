@@ -78,7 +78,12 @@ def create_app(
     install_problem_handlers(app)
     keep_uploads_in_memory(settings.max_body_bytes)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_bytes=settings.max_body_bytes,
+        max_held_bytes=settings.max_held_bytes,
+        timeout_s=settings.request_timeout_s,
+    )
     if settings.key is not None:
         app.add_middleware(ApiKeyMiddleware, key=settings.key)
     app.add_middleware(AccessMiddleware, metrics=runtime.metrics)

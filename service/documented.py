@@ -11,7 +11,8 @@ _CODES = {
     400: "malformed_body",
     401: "unauthorized",
     404: "model_not_found, map_not_found or not_found",
-    413: "body_too_large, file_too_large, too_many_pixels or too_many_files",
+    408: "upload_too_slow",
+    413: "body_too_large, too_many_pixels or too_many_files",
     415: "unsupported_format",
     422: "empty_file, corrupt_image, multi_frame_image, image_too_small, blank_image, "
     "missing_file, too_many_files, model_required, map_too_large or invalid_request",
@@ -43,7 +44,7 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-PREDICT_PROBLEMS = problems(400, 401, 404, 413, 415, 422, 500, 503, 504)
+PREDICT_PROBLEMS = problems(400, 401, 404, 408, 413, 415, 422, 500, 503, 504)
 
 
 def _header(kind: str, description: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@
         │   ├── ModelNotFound    model_not_found      404
         │   └── MapNotFound      map_not_found        404
         ├── MethodNotAllowed     method_not_allowed   405
+        ├── UploadTooSlow        upload_too_slow      408
         ├── BodyTooLarge         body_too_large       413
         ├── InvalidRequest       invalid_request      422
         │   ├── MissingFile      missing_file         422
@@ -104,6 +105,14 @@ class MethodNotAllowed(ServiceError):
     detail = "this path does not take that method; see the Allow header"
 
 
+class UploadTooSlow(ServiceError):
+    """The body did not arrive in time."""
+
+    code = "upload_too_slow"
+    status = 408
+    detail = "the request body did not arrive in time"
+
+
 class BodyTooLarge(ServiceError):
     """The request has more bytes than the limit."""
 
@@ -193,7 +202,7 @@ class NotReady(Unavailable):
 
 
 class QueueFull(Unavailable):
-    """As many images as allowed are waiting already."""
+    """As many images, or bytes of them, as allowed are under way already."""
 
     code = "queue_full"
     detail = "too many images are waiting; try again later"

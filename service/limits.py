@@ -1,5 +1,7 @@
 """Bounds on the body of a request, held before any of it is read."""
 
+import asyncio
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
@@ -18,11 +20,20 @@ class BodyLimitMiddleware:
         What it wraps.
     max_bytes
         Largest body, in bytes.
+    max_held_bytes
+        Bodies held at once, in bytes: of all requests that are not answered yet.
+    timeout_s
+        How long a body may take to arrive, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, max_bytes: int, *, max_held_bytes: int, timeout_s: float
+    ) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_held_bytes = max_held_bytes
+        self._timeout_s = timeout_s
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -33,17 +44,32 @@ class BodyLimitMiddleware:
             await problem_response(BodyTooLarge(), scope)(scope, receive, send)
             return
         received = 0
+        arrived = False
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
 
+        # Of all exceptions FastAPI lets only HTTPException through from its form parser.
         async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
+            nonlocal received, arrived
+            try:
+                # A body that is all there is followed by nothing but the disconnect.
+                async with asyncio.timeout_at(None if arrived else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408) from None
+            size = len(message.get("body", b""))
+            arrived = not message.get("more_body", False)
+            received += size
+            self._held_bytes += size
             if received > self._max_bytes:
-                # Of all exceptions FastAPI lets only this kind through from its form parser.
                 raise HTTPException(413)
+            if self._held_bytes > self._max_held_bytes:
+                raise HTTPException(503)
             return message
 
-        await self._app(scope, receive_counted, send)
+        try:
+            await self._app(scope, receive_counted, send)
+        finally:
+            self._held_bytes -= received
 
 
 def _announced_bytes(scope: Scope) -> int:

@@ -20,7 +20,9 @@ from service.errors import (
     MethodNotAllowed,
     MissingFile,
     NotFound,
+    QueueFull,
     ServiceError,
+    UploadTooSlow,
 )
 from service.schemas import Problem
 from wscxr.errors import FileTooLarge, ImageError, TooManyPixels, UnsupportedFormat
@@ -42,7 +44,9 @@ _HTTP_ERRORS: dict[int, type[ServiceError]] = {
     400: MalformedBody,
     404: NotFound,
     405: MethodNotAllowed,
+    408: UploadTooSlow,
     413: BodyTooLarge,
+    503: QueueFull,
 }
 
 

@@ -16,6 +16,9 @@ from wscxr.errors import WscxrError
 
 logger = logging.getLogger(__name__)
 
+_LAST_BATCH_S = 5
+"""How long the last batch may take when the service stops, in seconds."""
+
 
 class Runtime:
     """Loads the models in the background and holds what requests need.
@@ -72,10 +75,8 @@ class Runtime:
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
-        closing = [
-            pipeline.batcher.close(self.settings.shutdown_timeout_s)
-            for pipeline in self._pipelines.values()
-        ]
+        # The server has waited for requests by now; all that may be left is a batch in the midst.
+        closing = [pipeline.batcher.close(_LAST_BATCH_S) for pipeline in self._pipelines.values()]
         await asyncio.gather(*closing)
         for threads in (self._images, self._inference):
             threads.shutdown(wait=False, cancel_futures=True)

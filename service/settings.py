@@ -60,10 +60,14 @@ class Settings(BaseSettings):
         default=64, description="Images under way at once; more are refused with 503."
     )
     request_timeout_s: PositiveFloat = Field(
-        default=30, description="From the end of the upload to the answer; then 504."
+        default=30,
+        description="For the upload, then 408; and from its end to the answer, then 504.",
     )
     max_body_bytes: PositiveInt = Field(
         default=64 * _MIB, description="Largest request body, and so largest file, in bytes."
+    )
+    max_held_bytes: PositiveInt = Field(
+        default=512 * _MIB, description="Bodies of all requests under way together, in bytes."
     )
     max_pixels: PositiveInt = Field(
         default=100_000_000, description="Largest width x height, read before decoding."
@@ -92,6 +96,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"max_files ({self.max_files}) is above queue_size ({self.queue_size}): "
                 "a full batch request could never be taken"
+            )
+        if self.max_body_bytes > self.max_held_bytes:
+            raise ValueError(
+                f"max_body_bytes ({self.max_body_bytes}) is above max_held_bytes "
+                f"({self.max_held_bytes}): a full body could never be taken"
             )
         if self.max_batch > self.queue_size:
             raise ValueError(

@@ -49,7 +49,8 @@ class TrainConfig(BaseModel):
     k
         Number of anomaly images.
     calibration_fraction
-        Fraction of the normal images kept aside for calibration.
+        Fraction of the normal patients (images, where patients are unknown) kept aside for
+        calibration; at most 0.5, and raised where the false-alarm rate needs more of them.
     false_alarm_rate
         Expected fraction of normal images above the threshold.
     seed
@@ -74,7 +75,7 @@ class TrainConfig(BaseModel):
     weight_decay: float = Field(default=1e-2, ge=0)
     score_rule: ScoreRule = ScoreRule.MAX
     k: PositiveInt = 16
-    calibration_fraction: float = Field(default=0.2, gt=0, lt=1)
+    calibration_fraction: float = Field(default=0.2, gt=0, le=0.5)
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
 

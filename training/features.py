@@ -1,5 +1,6 @@
 """Images -> patch features; each image goes through the backbone once."""
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,12 +73,14 @@ def extract_features(
         Told of each image.
     budget
         Bytes of features to keep in memory; past it they go to an unnamed temporary file, which
-        the system removes even when the process is killed.
+        the system removes even when the process is killed (in TMPDIR).
 
     Raises
     ------
     DataError
         A file cannot be read; the message names it.
+    OSError
+        There is no room for the temporary file.
     """
     maps: Tensor | None = None
     sha256: list[str] = []
@@ -97,5 +100,7 @@ def _allocate(shape: tuple[int, ...], budget: int) -> Tensor:
     if 4 * np.prod(shape, dtype=np.int64) <= budget:
         return torch.empty(shape)
     with tempfile.TemporaryFile(prefix="wscxr-features-") as file:
+        # A full disk must be an error here, not a fault when the mapping is written later.
+        os.posix_fallocate(file.fileno(), 0, 4 * int(np.prod(shape, dtype=np.int64)))
         # The mapping keeps the file alive after it is closed.
         return torch.from_numpy(np.memmap(file, dtype=np.float32, mode="w+", shape=shape))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from training.config import TrainConfig
 from wscxr.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
+from wscxr.errors import ConfigError
 from wscxr.mining import mine, nearest_normal_distance
 from wscxr.mixing import draw_alpha, mix
 from wscxr.progress import Track, untracked
@@ -55,6 +56,11 @@ def fit_discriminator(
         Where to train.
     track
         Told of each optimiser step.
+
+    Raises
+    ------
+    ConfigError
+        Training diverged.
     """
     if config.mining:
         distance = nearest_normal_distance(anomaly.to(device), normal, track)
@@ -82,6 +88,8 @@ def fit_discriminator(
             optimiser.step()
             schedule.step()
             losses[step] = loss.detach()
+    if not torch.isfinite(losses).all():
+        raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
     return Fit(discriminator.eval(), loss=float(losses[-max(1, config.steps // 10) :].mean()))
 
 

@@ -122,11 +122,15 @@ def readable(samples: Sequence[Sample], track: Track = untracked) -> tuple[list[
             return str(error)
         return None
 
-    with ThreadPoolExecutor() as pool:
+    pool = ThreadPoolExecutor()
+    try:
         checked = zip(samples, pool.map(reason, samples), strict=True)
         for sample, found in track(checked, "checking images", len(samples)):
             if found is None:
                 good.append(sample)
             else:
                 reasons.append(found)
+    finally:
+        # An interruption must not wait for files nobody asks for any more.
+        pool.shutdown(cancel_futures=True)
     return good, reasons

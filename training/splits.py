@@ -21,7 +21,7 @@ class TrainSplit:
     normal
         Normal images the discriminator is trained on.
     calibration
-        Normal images kept aside; no patient of theirs is in `normal`.
+        Normal images kept aside; no patient of theirs is in `normal` or `anomaly`.
     anomaly
         The K anomaly images.
     """
@@ -39,13 +39,13 @@ class TrainSplit:
 def draw_split(samples: Sequence[Sample], config: TrainConfig) -> TrainSplit:
     """Draw a training run's images by its seed.
 
-    At least as many normals are kept aside as the false-alarm rate needs, ceil(1 / rate) - 1,
-    but never more than half of the patients.
+    At least as many patients are kept aside as the false-alarm rate needs, ceil(1 / rate) - 1,
+    but never more than half of them. No patient of an anomaly image is among them.
 
     Raises
     ------
     NotEnoughImages
-        Fewer than K anomaly images, or fewer than two normal patients.
+        Fewer than K anomaly images, or fewer than two normal patients that have none of them.
     """
     normal = with_label(samples, Label.NORMAL)
     abnormal = with_label(samples, Label.ABNORMAL)
@@ -53,6 +53,11 @@ def draw_split(samples: Sequence[Sample], config: TrainConfig) -> TrainSplit:
         raise NotEnoughImages(
             f"K = {config.k} anomaly images were asked for, but there are {len(abnormal)}"
         )
+    chosen = np.random.default_rng(config.seed).choice(len(abnormal), config.k, replace=False)
+    anomaly = [abnormal[i] for i in np.sort(chosen)]
+    seen = {sample.patient_id for sample in anomaly} - {None}
+    related = [sample for sample in normal if sample.patient_id in seen]
+    normal = [sample for sample in normal if sample.patient_id not in seen]
     groups = patient_groups(normal)
     n_groups = len(set(groups))
     if n_groups < 2:
@@ -63,9 +68,8 @@ def draw_split(samples: Sequence[Sample], config: TrainConfig) -> TrainSplit:
         n_splits=1, test_size=min(aside, n_groups // 2), random_state=config.seed
     )
     fit, kept = next(splitter.split(groups, groups=groups))
-    chosen = np.random.default_rng(config.seed).choice(len(abnormal), config.k, replace=False)
     return TrainSplit(
-        normal=[normal[i] for i in fit],
+        normal=[normal[i] for i in fit] + related,
         calibration=[normal[i] for i in kept],
-        anomaly=[abnormal[i] for i in np.sort(chosen)],
+        anomaly=anomaly,
     )

@@ -20,7 +20,7 @@ from wscxr.heatmap import ColourScale
 from wscxr.imaging import InputConfig
 from wscxr.manifest import BundleManifest, Provenance, Versions
 from wscxr.progress import Track, untracked
-from wscxr.weights import weights_sha256
+from wscxr.weights import imagenet_normalisation, weights_sha256
 
 
 def train(
@@ -65,7 +65,10 @@ def train(
     backbone = build_backbone(
         config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
     ).to(device)
-    input_config = InputConfig(size=config.image_size, intensity=config.intensity)
+    mean, std = imagenet_normalisation(config.backbone)
+    input_config = InputConfig(
+        size=config.image_size, intensity=config.intensity, mean=tuple(mean), std=tuple(std)
+    )
     features = extract_features(
         split.samples, backbone, config.p, input_config, device, track=track
     )

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import torch
 import torchvision
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -48,7 +48,7 @@ class BackboneConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str = "densenet121"
-    layers: tuple[str, ...] = Field(default=(), validate_default=False)
+    layers: tuple[str, ...] = ()
     source: WeightsSource = WeightsSource.IMAGENET
 
     @model_validator(mode="after")
@@ -122,7 +122,7 @@ class Backbone(nn.Module):
         # Channels-last is the layout CPU convolutions are fastest in. TF32 would round the
         # features to ten bits on a GPU, and scores would differ from the CPU's.
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             outputs = self.trunk(images)
         return [self._to_nchw(layer, outputs[layer]) for layer in self.config.layers]
 

@@ -81,8 +81,13 @@ def main() -> None:
         _stderr.print(f"error: {error} [{error.code}]", style="red", markup=False, soft_wrap=True)
         code = next((c for kind, c in _EXIT_CODES.items() if isinstance(error, kind)), 1)
         raise SystemExit(code) from None
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("sklearn", "scipy"):
+            raise
+        _stderr.print("error: this command needs the training extra: pip install 'wscxr[train]'")
+        raise SystemExit(1) from None
     except OSError as error:
-        # Files that cannot be read have errors of their own; this one could not be written.
+        # Images that cannot be read have errors of their own; most likely this is an output.
         _stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
 
@@ -145,6 +150,7 @@ def train(
     """Train a detector on normal and K abnormal images, and write its bundle."""
     from training.config import resolve_config
     from training.train import train as run
+    from wscxr.bundle import check_absent
     from wscxr.device import resolve_device
 
     settings = resolve_config(
@@ -171,6 +177,7 @@ def train(
             "false_alarm_rate": false_alarm_rate,
         },
     )
+    check_absent(out)
     with _progress() as progress:
         track = _Tracker(progress)
         samples = _samples(normal, abnormal, manifest, "train", skip_bad, track)
@@ -291,7 +298,10 @@ def phantoms(
     """Make phantom radiographs, with masks of their opacities: no patient, no download."""
     from training.phantoms import write_phantoms
 
-    write_phantoms(out, normal=normal, abnormal=abnormal, size=size, seed=seed)
+    with _progress() as progress:
+        write_phantoms(
+            out, normal=normal, abnormal=abnormal, size=size, seed=seed, track=_Tracker(progress)
+        )
     typer.echo(f"{out}: {normal} normal and {abnormal} abnormal phantoms")
 
 

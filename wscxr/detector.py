@@ -10,6 +10,9 @@ from wscxr.backbone import Backbone
 from wscxr.discriminator import Discriminator
 from wscxr.patches import patch_features
 
+_BLOCK = 16
+"""Images whose patch features are scored together."""
+
 
 class ScoreRule(StrEnum):
     """How an anomaly map becomes one image-level score."""
@@ -122,7 +125,13 @@ class Detector:
         features
             float32 of shape (B, H', W', C'), on any device.
         """
-        maps = self.discriminator(features.to(self.device))
+        # Block by block: a whole calibration set may lie on disk, larger than memory.
+        maps = torch.cat(
+            [
+                self.discriminator(features[start : start + _BLOCK].to(self.device))
+                for start in range(0, len(features), _BLOCK)
+            ]
+        )
         return Detection(maps=maps, scores=image_score(maps, self.score_rule))
 
     def detect(self, images: Tensor) -> Detection:

@@ -9,7 +9,7 @@ import numpy as np
 import PIL
 import torch
 import torchvision
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveInt
+from pydantic import BaseModel, ConfigDict, JsonValue, PositiveInt
 
 from wscxr import __version__
 from wscxr.backbone import BackboneConfig
@@ -77,7 +77,7 @@ class Provenance(_Part):
 
     n_normal: PositiveInt
     n_calibration: PositiveInt
-    k: int = Field(ge=0)
+    k: PositiveInt
     seed: int
     config: dict[str, JsonValue]
     data_sha256: Sha256

@@ -41,7 +41,7 @@ def fetch_imagenet_weights(architecture: str) -> dict[str, Tensor]:
     """
     weights = torchvision.models.get_model_weights(architecture).DEFAULT
     try:
-        # PyTorch checks the file against the hash in its name.
+        # On download, PyTorch checks the file against the hash in its name.
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except Exception as error:  # A file in the cache may be damaged in any way.
         raise WeightsUnavailable(
@@ -51,6 +51,18 @@ def fetch_imagenet_weights(architecture: str) -> dict[str, Tensor]:
             f"{Path(torch.hub.get_dir()) / 'checkpoints'}."
         ) from error
     return _current_keys(state)
+
+
+def imagenet_normalisation(architecture: str) -> tuple[list[float], list[float]]:
+    """Per-channel mean and standard deviation torchvision's ImageNet weights were trained with.
+
+    Parameters
+    ----------
+    architecture
+        Name of a torchvision classification model.
+    """
+    transforms = torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
+    return transforms.mean, transforms.std
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -46,6 +46,7 @@ def test_the_key_can_come_from_a_file(tmp_path: Path) -> None:
         ({"api_key_file": "nowhere"}, "api_key_file cannot be read"),
         ({"max_files": 65}, "max_files (65) is above queue_size (64)"),
         ({"max_batch": 65}, "max_batch (65) is above queue_size (64)"),
+        ({"max_held_bytes": 1000}, "max_body_bytes (67108864) is above max_held_bytes (1000)"),
         ({"model": "../secret"}, "model: String should match pattern"),
         ({"model": "a/b/c"}, "model: String should match pattern"),
         ({"port": 70000}, "port: Input should be less than or equal to 65535"),

@@ -9,6 +9,7 @@ from training import fit as fit_module
 from training.config import TrainConfig
 from training.fit import Fit, fit_discriminator
 from wscxr.discriminator import discriminator_loss
+from wscxr.errors import ConfigError
 from wscxr.mining import mine, nearest_normal_distance
 
 CHANNELS = 6
@@ -194,3 +195,9 @@ def test_the_reported_loss_is_the_mean_of_the_last_tenth(monkeypatch: pytest.Mon
 def test_one_anomaly_feature_is_enough() -> None:
     found = fit_discriminator(gaussian(100, 0), torch.full((1, CHANNELS), 6.0), config(), CPU)
     assert score(found, torch.full((1, CHANNELS), 6.0)).item() > 0.5
+
+
+def test_training_that_diverges_says_so() -> None:
+    normal, anomaly = toy()
+    with pytest.raises(ConfigError, match="diverged"):
+        fit_discriminator(normal * torch.inf, anomaly, config(steps=2, mining=False), CPU)

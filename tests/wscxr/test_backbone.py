@@ -421,3 +421,16 @@ def test_weights_from_a_file_need_the_file() -> None:
     config = BackboneConfig(architecture="resnet18", layers=("layer1",), source=WeightsSource.FILE)
     with pytest.raises(ConfigError, match="file"):
         build_backbone(config, 64)
+
+
+def test_cudnn_stays_on_while_features_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = random_backbone()
+    seen: list[tuple[bool, bool]] = []
+
+    def spy(_: torch.Tensor) -> dict[str, torch.Tensor]:
+        seen.append((torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32))
+        return {"layer1": torch.zeros(1, 2, 3, 3)}
+
+    monkeypatch.setattr(backbone.trunk, "forward", spy)
+    backbone(torch.zeros(1, 3, 64, 64))
+    assert seen == [(True, False)]

@@ -1,5 +1,6 @@
 """A data set of phantoms on disk."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.phantoms.phantom import make_phantom
+from wscxr.files import write_file
+from wscxr.progress import Track, untracked
 
 _PNG_COMPRESSION = 6
 
 
 def write_phantoms(
-    out: Path, *, normal: int, abnormal: int, size: int = 256, seed: int = 0
+    out: Path,
+    *,
+    normal: int,
+    abnormal: int,
+    size: int = 256,
+    seed: int = 0,
+    track: Track = untracked,
 ) -> None:
     """Write a data set of phantoms, each of a different synthetic patient, as 8-bit PNG.
 
@@ -28,6 +37,8 @@ def write_phantoms(
         Width and height in pixels, at least 64.
     seed
         Chooses the patients, not negative.
+    track
+        Told of each phantom.
 
     Raises
     ------
@@ -40,15 +51,19 @@ def write_phantoms(
         raise ValueError(f"counts must not be negative, got {normal} and {abnormal}")
 
     def save(image: NDArray[np.uint8], kind: str, number: int) -> None:
-        path = out / kind / f"{number:04d}.png"
-        Image.fromarray(image).save(path, compress_level=_PNG_COMPRESSION)
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG", compress_level=_PNG_COMPRESSION)
+        write_file(out / kind / f"{number:04d}.png", buffer.getvalue())
 
     for kind in ("normal", "abnormal", "masks"):
         (out / kind).mkdir(parents=True, exist_ok=True)
-    patients = np.random.SeedSequence(seed).generate_state(normal + abnormal, np.uint64).tolist()
-    for number, patient in enumerate(patients[:normal]):
-        save(make_phantom(patient, abnormal=False, size=size).pixels, "normal", number)
-    for number, patient in enumerate(patients[normal:]):
-        phantom = make_phantom(patient, abnormal=True, size=size)
-        save(phantom.pixels, "abnormal", number)
-        save(np.where(phantom.lesion_mask, np.uint8(255), np.uint8(0)), "masks", number)
+    count = normal + abnormal
+    patients = np.random.SeedSequence(seed).generate_state(count, np.uint64).tolist()
+    for place, patient in enumerate(track(patients, "making phantoms", count)):
+        phantom = make_phantom(patient, abnormal=place >= normal, size=size)
+        if place < normal:
+            save(phantom.pixels, "normal", place)
+        else:
+            save(phantom.pixels, "abnormal", place - normal)
+            mask = np.where(phantom.lesion_mask, np.uint8(255), np.uint8(0))
+            save(mask, "masks", place - normal)

@@ -32,8 +32,8 @@ class InputConfig(BaseModel):
     intensity
         How grey values become numbers in [0, 1].
     mean, std
-        Per-channel mean and standard deviation the backbone was trained with
-        (defaults: ImageNet's).
+        Per-channel mean and standard deviation of the backbone's ImageNet weights, whatever
+        weights are used (for most architectures the defaults).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
