@@ -153,8 +153,9 @@ def test_a_manifest_with_splits_and_patients(phantoms: Path, tmp_path: Path) -> 
     ran = run_cli("train", "--manifest", file, "--out", out, *QUICK)
     assert ran.code == 0, ran.err
     training = read_manifest(out).training
-    # 20 normals of ten patients: five patients with two images each are kept aside.
-    assert (training.n_normal, training.n_calibration, training.k) == (10, 10, 3)
+    # 20 normals of ten patients, two of whom have the anomaly images too: of the other eight,
+    # four with two images each are kept aside.
+    assert (training.n_normal, training.n_calibration, training.k) == (12, 8, 3)
     ran = run_cli("evaluate", out, "--manifest", file, "--json", tmp_path / "m.json")
     assert ran.code == 0, ran.err
     found = json.loads((tmp_path / "m.json").read_text())
