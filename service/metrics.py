@@ -23,8 +23,12 @@ class Metrics:
     ----------
     requests
         Answered requests by method, route template, status and outcome (``ok`` or error code).
-    decode, queue, inference, encode
+    images
+        Images by model and outcome, those of batch requests one by one.
+    decode, queue, encode
         Seconds an image spends in each stage, by model.
+    inference
+        Seconds a batch takes, by model.
     batch_size
         Images computed at once, by model.
     """
@@ -38,9 +42,15 @@ class Metrics:
             ["method", "route", "status", "outcome"],
             registry=self._registry,
         )
+        self.images = Counter(
+            "wscxr_images",
+            "Images under way that came to an end; outcome is ok or the error code.",
+            ["model", "outcome"],
+            registry=self._registry,
+        )
         self.decode = self._stage("decode", "Reading one image and preparing the model input.")
         self.queue = self._stage("queue", "Waiting for a batch to start.")
-        self.inference = self._stage("inference", "Computing the batch an image is in.")
+        self.inference = self._stage("inference", "Computing one batch.")
         self.encode = self._stage("encode", "Drawing and compressing an anomaly map.")
         self.batch_size = Histogram(
             "wscxr_batch_size",

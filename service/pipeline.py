@@ -10,10 +10,11 @@ from typing import TypeVar
 from torch import Tensor
 
 from service.batching import Batcher, Ticket
-from service.errors import DeadlineExceeded
+from service.errors import ClientGone, DeadlineExceeded, InternalError
 from service.metrics import Metrics
 from service.registry import Model
 from wscxr.bundle import Prediction
+from wscxr.errors import WscxrError
 from wscxr.heatmap import MapStyle, map_png
 from wscxr.imaging import ImageLimits, Radiograph, read_radiograph
 
@@ -120,13 +121,24 @@ class Pipeline:
         InferenceFailed, ShuttingDown
             See `Batcher.score`.
         """
+        ended = InternalError.code
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._run(ticket, data, style)
+                outcome = await self._run(ticket, data, style)
+            ended = "ok"
+            return outcome
         except TimeoutError:
+            ended = DeadlineExceeded.code
             raise DeadlineExceeded from None
+        except WscxrError as error:
+            ended = error.code
+            raise
+        except asyncio.CancelledError:
+            ended = ClientGone.code
+            raise
         finally:
             self.batcher.settle(ticket)
+            self._metrics.images.labels(self.model.name, ended).inc()
 
     async def _run(self, ticket: Ticket, data: bytes, style: MapStyle | None) -> Outcome:
         name = self.model.name

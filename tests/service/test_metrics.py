@@ -34,3 +34,16 @@ def test_what_prometheus_sees(held: RunningServer) -> None:
     assert found["wscxr_queue_depth", "tiny"] == 0
     sha256 = held.runtime.registry.get("tiny").bundle.manifest.sha256
     assert found["wscxr_model_info", "tiny", sha256, "1"] == 1
+
+
+def test_images_of_a_batch_are_counted_one_by_one(held: RunningServer) -> None:
+    files = [("files", pictures.png()), ("files", b"no image"), ("files", b"")]
+    httpx.post(f"{held.url}/v1/predict/batch", files=files)
+    found = samples(held)
+    # Labels in the order of their names: model, outcome.
+    images = {key[1:]: value for key, value in found.items() if key[0] == "wscxr_images_total"}
+    assert images == {
+        ("tiny", "ok"): 1,
+        ("tiny", "unsupported_format"): 1,
+        ("tiny", "empty_file"): 1,
+    }
