@@ -29,7 +29,9 @@ def predict(server: RunningServer) -> httpx.Response:
 
 def outcomes(server: RunningServer, code: str) -> float:
     lines = server.runtime.metrics.exposition().decode().splitlines()
-    return sum(float(line.split()[-1]) for line in lines if "total{" in line and code in line)
+    return sum(
+        float(line.split()[-1]) for line in lines if "requests_total{" in line and code in line
+    )
 
 
 def test_a_full_queue(held: RunningServer) -> None:
