@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -424,8 +425,13 @@ def test_ctrl_c_in_the_middle_of_training_leaves_nothing(phantoms: Path, tmp_pat
     folders = ["--normal", str(phantoms / "normal"), "--abnormal", str(phantoms / "abnormal")]
     endless = [*QUICK, "--steps=100000000", "--batch-size=4"]
     ours, theirs = pty.openpty()
+    # Whoever starts the tests in the background of a script has SIGINT ignored; so would a child.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from wscxr.cli import main; main()"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "wscxr.cli", "train", *folders, "--out", str(store / "1"), *endless],
+        [sys.executable, "-c", start, "train", *folders, "--out", str(store / "1"), *endless],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=theirs,
@@ -433,6 +439,9 @@ def test_ctrl_c_in_the_middle_of_training_leaves_nothing(phantoms: Path, tmp_pat
         start_new_session=True,
     )
     os.close(theirs)
+    # A bound against hanging, not a measure of time.
+    watchdog = threading.Timer(300, process.kill)
+    watchdog.start()
     shown = b""
     try:
         while b"training the discriminator" not in shown:
@@ -449,6 +458,7 @@ def test_ctrl_c_in_the_middle_of_training_leaves_nothing(phantoms: Path, tmp_pat
                 shown += chunk
         out, _ = process.communicate(timeout=60)
     finally:
+        watchdog.cancel()
         process.kill()
         process.wait()
         os.close(ours)
