@@ -56,7 +56,9 @@ def main() -> None:
         if sys.stdin.isatty():
             go_on(url)
             console.input("The server is running. [bold]Enter[/] stops it. ")
-    console.print(f"to start the server again: .venv/bin/wscxr serve --model-store {store}")
+    console.print(
+        f"to start the server again: .venv/bin/wscxr serve --model-store {store}", soft_wrap=True
+    )
     go_on("http://127.0.0.1:8000")
 
 

@@ -229,7 +229,7 @@ def test_the_app_from_the_environment(store: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("WSCXR_MODEL_STORE", str(store))
     assert app_module.app.state.runtime.settings.model_store == store
     with pytest.raises(AttributeError):
-        app_module.nothing  # noqa: B018
+        app_module.nothing  # noqa: B018 - asking is the test
     monkeypatch.setenv("WSCXR_PORT", "-1")
     with pytest.raises(SystemExit) as stopped:
         _ = app_module.app
