@@ -2,10 +2,12 @@
 
 import tomllib
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from training.methods import METHODS, AnyMethod
+from training.wscxr_method import Wscxr
 from wscxr.backbone import BackboneConfig
 from wscxr.detector import ScoreRule
 from wscxr.errors import ConfigError
@@ -13,8 +15,14 @@ from wscxr.imaging import Intensity
 from wscxr.weights import WeightsSource
 
 
+DEFAULT_K = 16
+
+
 class TrainConfig(BaseModel):
     """Settings of one training run; the defaults are the paper's where it gives one.
+
+    The method's own settings may be given beside the others, as in a flat TOML file:
+    ``TrainConfig(method="patchcore", coreset_ratio=0.1)``.
 
     Attributes
     ----------
@@ -30,24 +38,12 @@ class TrainConfig(BaseModel):
         How grey values become numbers in [0, 1].
     p
         Side of the neighbourhood of a patch feature (Eq. 2); odd.
-    mining
-        Keep only the anomaly features far from the normal set (Eq. 4-5).
-    r
-        Retention rate of mining.
-    mixing
-        Mix anomaly features with normal ones (Eq. 6).
-    hidden
-        Widths of the discriminator's hidden layers.
-    steps
-        Optimiser steps. Fixed in advance: nothing is stopped or chosen by looking at a score.
-    batch_size
-        Normal features, and as many anomaly features, in one step.
-    learning_rate, weight_decay
-        Of AdamW; the rate falls to 0 along a cosine.
+    method
+        What learns from the patch features, with its own settings.
     score_rule
         How an anomaly map becomes one image-level score (Eq. 8: its maximum).
     k
-        Number of anomaly images.
+        Number of anomaly images; 16, but 0 for a method that uses none.
     calibration_fraction
         Fraction of the normal patients (images, where patients are unknown) kept aside for
         calibration; at most 0.5, and raised where the false-alarm rate needs more of them.
@@ -65,24 +61,39 @@ class TrainConfig(BaseModel):
     image_size: int = Field(default=256, ge=32, le=2048)
     intensity: Intensity = Intensity.PERCENTILE
     p: int = Field(default=5, ge=1, le=31)
-    mining: bool = True
-    r: float = Field(default=0.2, gt=0, le=1)
-    mixing: bool = True
-    hidden: tuple[PositiveInt, ...] = (256,)
-    steps: PositiveInt = 500
-    batch_size: PositiveInt = 512
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
+    method: AnyMethod = Wscxr()
     score_rule: ScoreRule = ScoreRule.MAX
-    k: PositiveInt = 16
+    k: int = Field(default=DEFAULT_K, ge=0)
     calibration_fraction: float = Field(default=0.2, gt=0, le=0.5)
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_method(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        method = data.get("method", "wscxr")
+        if not isinstance(method, str):
+            return data
+        if method not in METHODS:
+            raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
+        chosen = METHODS[method]
+        own = {key: value for key, value in data.items() if key in cls.model_fields}
+        rest = {key: value for key, value in data.items() if key not in own}
+        if unknown := sorted(rest.keys() - chosen.model_fields.keys()):
+            raise ValueError(f"{method} has no setting {', '.join(unknown)}")
+        k = {} if chosen.uses_anomalies else {"k": 0}
+        return k | own | {"method": {**rest, "name": method}}
+
     @model_validator(mode="after")
-    def _odd_neighbourhood_and_known_backbone(self) -> Self:
+    def _settings_fit_each_other(self) -> Self:
         if self.p % 2 == 0:
             raise ValueError("p must be odd")
+        if self.method.uses_anomalies and self.k == 0:
+            raise ValueError(f"{self.method.name} needs anomaly images: k must be at least 1")
+        if not self.method.uses_anomalies and self.k > 0:
+            raise ValueError(f"{self.method.name} uses no anomaly images: k must be 0")
         object.__setattr__(self, "layers", self.backbone_config.layers)
         return self
 
@@ -109,7 +120,7 @@ def resolve_config(file: Path | None, options: dict[str, object]) -> TrainConfig
     Parameters
     ----------
     file
-        TOML with the fields of `TrainConfig` at its top level.
+        TOML with the fields of `TrainConfig`, and of its method, at the top level.
     options
         Field values; None means not given.
 

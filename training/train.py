@@ -1,4 +1,4 @@
-"""The whole training run: samples -> features -> discriminator -> calibration -> bundle."""
+"""The whole training run: samples -> features -> head -> calibration -> bundle."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 
 from training.config import TrainConfig
 from training.features import FeatureSet, extract_features
-from training.fit import fit_discriminator
+from training.method import Fit
 from training.samples import Sample
 from training.splits import TrainSplit, draw_split
 from wscxr.backbone import build_backbone
@@ -37,7 +37,7 @@ def train(
     Parameters
     ----------
     samples
-        Normal images, and at least K abnormal ones.
+        Normal images, and at least K abnormal ones where the method uses any.
     config
         All settings.
     out
@@ -73,12 +73,14 @@ def train(
         split.samples, backbone, config.p, input_config, device, track=track
     )
     normal = features[: len(split.normal)]
-    calibration = features[len(split.normal) : -len(split.anomaly)]
-    anomaly = features[-len(split.anomaly) :]
-    _check_labels_agree(features[: -len(split.anomaly)], anomaly)
+    calibration = features[len(split.normal) : len(split.normal) + len(split.calibration)]
+    anomaly = features[len(split.normal) + len(split.calibration) :]
+    _check_labels_agree(normal.sha256 + calibration.sha256, anomaly.sha256)
 
-    fit = fit_discriminator(normal.patches, anomaly.patches, config, device, track=track)
-    detector = Detector(backbone, config.p, fit.discriminator, config.score_rule, device)
+    fit = config.method.fit(
+        normal.patches, anomaly.patches, seed=config.seed, device=device, track=track
+    )
+    detector = Detector(backbone, config.p, fit.head, config.score_rule, device)
     kept_aside = detector.detect_features(calibration.maps)
     return write_bundle(
         out,
@@ -88,14 +90,14 @@ def train(
             input=input_config,
             p=config.p,
             score_rule=config.score_rule,
-            discriminator=fit.discriminator.config,
+            head=fit.head.config,
             calibration=Calibration.from_scores(
                 kept_aside.scores.cpu().numpy(), config.false_alarm_rate
             ),
             colour_scale=ColourScale.from_calibration(
                 kept_aside.maps.flatten(1).amax(dim=1).cpu().numpy(), config.false_alarm_rate
             ),
-            training=_provenance(split, config, features, fit.loss),
+            training=_provenance(split, config, features, fit),
             files={},
         ),
         detector,
@@ -103,13 +105,13 @@ def train(
     )
 
 
-def _check_labels_agree(normal: FeatureSet, anomaly: FeatureSet) -> None:
-    if both := set(normal.sha256) & set(anomaly.sha256):
+def _check_labels_agree(normal: Sequence[str], anomaly: Sequence[str]) -> None:
+    if both := set(normal) & set(anomaly):
         raise DataError(f"{len(both)} images are given both as normal and as abnormal")
 
 
 def _provenance(
-    split: TrainSplit, config: TrainConfig, features: FeatureSet, loss: float
+    split: TrainSplit, config: TrainConfig, features: FeatureSet, fit: Fit
 ) -> Provenance:
     settings = config.model_dump(mode="json")
     if config.weights_file is not None:
@@ -122,6 +124,6 @@ def _provenance(
         seed=config.seed,
         config=settings,
         data_sha256=hashlib.sha256("".join(sorted(features.sha256)).encode()).hexdigest(),
-        metrics={"loss": loss},
+        metrics=fit.metrics,
         versions=Versions.current(),
     )

@@ -21,7 +21,6 @@ from torch import Tensor
 from wscxr.backbone import Backbone, BackboneConfig, build_backbone
 from wscxr.calibration import Decision
 from wscxr.detector import Detector
-from wscxr.discriminator import Discriminator
 from wscxr.errors import (
     BundleDamaged,
     BundleExists,
@@ -110,9 +109,8 @@ class Bundle:
         content = {name: _read_verified(path, name, sha) for name, sha in manifest.files.items()}
         try:
             backbone = _load_backbone(manifest, content.get("backbone.safetensors"))
-            discriminator = Discriminator(manifest.discriminator)
-            state = safetensors.torch.load(content["discriminator.safetensors"])
-            discriminator.load_state_dict(state)
+            head = manifest.head.build()
+            head.load_state_dict(safetensors.torch.load(content["discriminator.safetensors"]))
             golden = _GOLDEN.validate_json(content["golden.json"])
             card = content["MODEL_CARD.md"].decode()
         except WeightsUnavailable:
@@ -121,7 +119,7 @@ class Bundle:
             raise BundleDamaged(f"the bundle at {path} contradicts itself: {error}") from error
         bundle = cls(
             manifest,
-            Detector(backbone, manifest.p, discriminator, manifest.score_rule, device),
+            Detector(backbone, manifest.p, head, manifest.score_rule, device),
             card,
         )
         try:
@@ -218,7 +216,7 @@ def write_bundle(
     check_embedding(manifest.backbone, embed_backbone=embed_backbone)
     bare = Bundle(manifest, detector, card="")
     content: dict[FileName, bytes] = {
-        "discriminator.safetensors": safetensors.torch.save(_cpu(detector.discriminator)),
+        "discriminator.safetensors": safetensors.torch.save(_cpu(detector.head)),
         "golden.json": _GOLDEN.dump_json(make_golden(bare.scores), indent=1),
         "MODEL_CARD.md": model_card(manifest).encode(),
     }

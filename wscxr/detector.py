@@ -1,4 +1,4 @@
-"""Backbone, patches and discriminator as one: images in, anomaly maps and scores out (Eq. 8)."""
+"""Backbone, patches and head as one: images in, anomaly maps and scores out (Eq. 8)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wscxr.backbone import Backbone
-from wscxr.discriminator import Discriminator
+from wscxr.heads import Head
 from wscxr.patches import patch_features
 
 _BLOCK = 16
@@ -78,7 +78,7 @@ class Detector:
         Frozen trunk.
     p
         Side of the neighbourhood of a patch feature.
-    discriminator
+    head
         Trained on this backbone's patch features.
     score_rule
         How a map becomes an image-level score.
@@ -90,13 +90,13 @@ class Detector:
         self,
         backbone: Backbone,
         p: int,
-        discriminator: Discriminator,
+        head: Head,
         score_rule: ScoreRule,
         device: torch.device,
     ) -> None:
         self.backbone = backbone.to(device)
         self.p = p
-        self.discriminator = discriminator.to(device).eval()
+        self.head = head.to(device).eval()
         self.score_rule = score_rule
         self.device = device
 
@@ -128,7 +128,7 @@ class Detector:
         # Block by block: a whole calibration set may lie on disk, larger than memory.
         maps = torch.cat(
             [
-                self.discriminator(features[start : start + _BLOCK].to(self.device))
+                self.head(features[start : start + _BLOCK].to(self.device))
                 for start in range(0, len(features), _BLOCK)
             ]
         )

@@ -1,6 +1,7 @@
 """The discriminator: a small MLP from a patch feature to a score, and its loss (Eq. 7)."""
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -13,6 +14,8 @@ class DiscriminatorConfig(BaseModel):
 
     Attributes
     ----------
+    kind
+        Which head this is.
     in_features
         Length C' of a patch feature.
     hidden
@@ -21,8 +24,13 @@ class DiscriminatorConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Literal["discriminator"] = "discriminator"
     in_features: PositiveInt
     hidden: tuple[PositiveInt, ...] = Field(default=(256,))
+
+    def build(self) -> "Discriminator":
+        """An untrained discriminator of this shape."""
+        return Discriminator(self)
 
 
 class Discriminator(nn.Module):

@@ -9,18 +9,18 @@ import numpy as np
 import PIL
 import torch
 import torchvision
-from pydantic import BaseModel, ConfigDict, JsonValue, PositiveInt
+from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt
 
 from wscxr import __version__
 from wscxr.backbone import BackboneConfig
 from wscxr.calibration import Calibration
 from wscxr.detector import ScoreRule
-from wscxr.discriminator import DiscriminatorConfig
+from wscxr.heads import HeadConfig
 from wscxr.heatmap import ColourScale
 from wscxr.imaging import InputConfig
 from wscxr.weights import WeightsSource
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 FileName = Literal[
     "discriminator.safetensors", "backbone.safetensors", "golden.json", "MODEL_CARD.md"
@@ -61,10 +61,10 @@ class Provenance(_Part):
     Attributes
     ----------
     n_normal, n_calibration
-        Normal images the discriminator was trained on, and normal images kept aside for
+        Normal images the head was trained on, and normal images kept aside for
         calibration.
     k
-        Number of anomaly images.
+        Number of anomaly images; 0 for a method that uses none.
     seed
         The run's seed.
     config
@@ -77,7 +77,7 @@ class Provenance(_Part):
 
     n_normal: PositiveInt
     n_calibration: PositiveInt
-    k: PositiveInt
+    k: NonNegativeInt
     seed: int
     config: dict[str, JsonValue]
     data_sha256: Sha256
@@ -100,8 +100,8 @@ class BundleManifest(_Part):
         Side of the neighbourhood of a patch feature.
     score_rule
         How a map becomes an image-level score.
-    discriminator
-        Shape of the discriminator.
+    head
+        What scores a patch feature, and its shape.
     calibration
         Threshold and p-values.
     colour_scale
@@ -114,13 +114,13 @@ class BundleManifest(_Part):
         `digest` of this manifest: the identity of the bundle.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     backbone: BackboneConfig
     backbone_sha256: Sha256
     input: InputConfig
     p: PositiveInt
     score_rule: ScoreRule
-    discriminator: DiscriminatorConfig
+    head: HeadConfig
     calibration: Calibration
     colour_scale: ColourScale
     training: Provenance

@@ -1,0 +1,90 @@
+"""What a compared method with a network of its own is: images in, a scorer of images out.
+
+These are rows of the tables only: trained and evaluated by the harness, not saved and not served.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from enum import StrEnum
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from wscxr.progress import Track, untracked
+
+ImageScorer = Callable[[Tensor], Tensor]
+"""float32 images of shape (B, 1, size, size) in [0, 1], on the CPU -> scores of shape (B,), on the
+CPU; larger is more anomalous."""
+
+ScorerCheckpoint = Callable[[ImageScorer], None]
+"""Told of the scorer as it is now; it must leave the network as it was."""
+
+
+class Budget(StrEnum):
+    """How much work a network may do; both are fixed numbers of steps, never a stopwatch."""
+
+    CPU = "cpu"
+    """Three trainings in about ten minutes on two cores: smaller images, fewer steps."""
+
+    FULL = "full"
+    """The setting of the method's paper, for a GPU."""
+
+
+class Network(BaseModel, ABC):
+    """Settings of one compared method, and how it learns.
+
+    A subclass has a field ``name`` of one literal value, and ``size``, the side of its input.
+
+    Attributes
+    ----------
+    uses_anomalies
+        Whether it learns from the K anomaly images.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uses_anomalies: ClassVar[bool]
+
+    size: int
+
+    @classmethod
+    @abstractmethod
+    def within(cls, budget: Budget) -> "Network":
+        """The settings for a budget."""
+
+    @abstractmethod
+    def fit(
+        self,
+        normal: Tensor,
+        anomaly: Tensor,
+        *,
+        seed: int,
+        device: torch.device,
+        track: Track = untracked,
+        checkpoint: ScorerCheckpoint | None = None,
+    ) -> ImageScorer:
+        """Train the network.
+
+        Parameters
+        ----------
+        normal
+            Normal images, float32 of shape (N, 1, size, size) in [0, 1], on the CPU.
+        anomaly
+            The K anomaly images, of the same form; empty where the method uses none.
+        seed
+            The same seed gives the same scores on the same machine.
+        device
+            Where to compute.
+        track
+            Told of each step.
+        checkpoint
+            Called `training.method.CHECKPOINTS` times during training, the last time at its end;
+            only the ``paper`` protocol looks there.
+
+        Raises
+        ------
+        ConfigError
+            Training diverged.
+        """

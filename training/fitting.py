@@ -1,0 +1,51 @@
+"""What methods that train step by step on cached patch features share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from training.method import CHECKPOINTS
+
+_BLOCK = 1 << 12
+"""Rows read at once where statistics go over a whole set, so that it may lie on disk."""
+
+
+def checkpoint_steps(steps: int) -> frozenset[int]:
+    """The steps, counted from 0, after which a checkpoint is told; the last one among them."""
+    count = min(CHECKPOINTS, steps)
+    return frozenset(steps * (number + 1) // count - 1 for number in range(count))
+
+
+def draw(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw rows of a set with replacement: float32 of shape (count, C')."""
+    return features[torch.randint(len(features), (count,), generator=generator)]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep small matrices on one core.
+
+    They gain little from more, and on a machine that does something else as well, threads that
+    wait for each other made a step twenty times slower.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def mean_and_std(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Per-channel mean and standard deviation, in double precision, block by block."""
+    blocks = range(0, len(features), _BLOCK)
+    mean = torch.zeros(features.shape[1], dtype=torch.float64)
+    for start in blocks:
+        mean += features[start : start + _BLOCK].double().sum(dim=0) / len(features)
+    variance = torch.zeros_like(mean)
+    for start in blocks:
+        deviation = features[start : start + _BLOCK].double() - mean
+        variance += deviation.square().sum(dim=0) / len(features)
+    return mean.float(), variance.sqrt().float()

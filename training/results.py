@@ -1,0 +1,191 @@
+"""What an evaluation found: the content of its JSON file and of its report.
+
+Rates and areas are fractions; abnormal is the positive class; intervals cover 95 %.
+"""
+
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from training.samples import Label
+from wscxr.calibration import Decision
+from wscxr.manifest import Provenance
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(_Result):
+    """A measured value with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class OperatingPoint(_Result):
+    """Metrics at one threshold on the image-level score."""
+
+    threshold: float
+    accuracy: float
+    f1: float
+    sensitivity: float
+    specificity: float
+
+
+class ImageMetrics(_Result):
+    """Image-level metrics.
+
+    Attributes
+    ----------
+    n_normal, n_abnormal
+        Number of images.
+    auroc, average_precision
+        Threshold-free, with bootstrap intervals.
+    at_bundle_threshold
+        At the bundle's own threshold, which was set without any of these images.
+    at_youden_point
+        At the threshold with the largest sensitivity + specificity *on these very images*: chosen
+        with their labels, as the paper does, and therefore flattering.
+    """
+
+    n_normal: PositiveInt
+    n_abnormal: PositiveInt
+    auroc: Estimate
+    average_precision: Estimate
+    at_bundle_threshold: OperatingPoint
+    at_youden_point: OperatingPoint
+
+
+class CalibrationCheck(_Result):
+    """Whether the bundle's promises to normal images were kept.
+
+    Attributes
+    ----------
+    promised_false_alarm_rate
+        What calibration promised of exchangeable normal images.
+    false_alarm_rate
+        Fraction of these normal images above the threshold, with an exact binomial interval.
+    levels, achieved
+        For each level a, the fraction of normal images with p-value <= a; of exchangeable ones it
+        is at most about a.
+    error
+        Expected calibration error of the p-values: mean of |achieved - level|.
+    """
+
+    promised_false_alarm_rate: float
+    false_alarm_rate: Estimate
+    levels: tuple[float, ...]
+    achieved: tuple[float, ...]
+    error: float
+
+
+class Confounder(_Result):
+    """How well one trivial feature alone tells the classes apart.
+
+    Attributes
+    ----------
+    feature
+        Its name.
+    auroc
+        In its better direction, hence at least 0.5.
+    """
+
+    feature: str
+    auroc: float
+
+
+class ConfounderCheck(_Result):
+    """What could be had without looking at the lungs.
+
+    Attributes
+    ----------
+    features
+        Each trivial feature, the most telling first.
+    together
+        Cross-validated AUROC of a logistic regression on all of them; None where there are too
+        few images.
+    warnings
+        Sentences for the reader where trivial features come near the model.
+    """
+
+    features: tuple[Confounder, ...]
+    together: float | None
+    warnings: tuple[str, ...]
+
+
+class LocalisationMetrics(_Result):
+    """How well one kind of map finds annotated lesions.
+
+    Attributes
+    ----------
+    pixel_auroc
+        Over the pixels of all annotated images.
+    pointing_game
+        Fraction of images whose largest map value lies inside a lesion (Zhang et al., 2018); ties
+        count by the part of them that lies inside.
+    best_iou, best_iou_threshold
+        Mean intersection over union at the one threshold, for all images, that makes it largest:
+        chosen with the annotations.
+    lesion_recall
+        Fraction of lesions of which at least a quarter lies in the most anomalous tenth of the
+        image.
+    """
+
+    pixel_auroc: float
+    pointing_game: float
+    best_iou: float
+    best_iou_threshold: float
+    lesion_recall: float
+
+
+class Localisation(_Result):
+    """The anomaly maps beside two that never look at the image.
+
+    Attributes
+    ----------
+    n_images, n_lesions
+        How many were annotated.
+    model
+        The bundle's anomaly maps.
+    location_prior
+        The mean map of the *other* images' annotations; None for a single image.
+    constant
+        A map of one value.
+    """
+
+    n_images: PositiveInt
+    n_lesions: PositiveInt
+    model: LocalisationMetrics
+    location_prior: LocalisationMetrics | None
+    constant: LocalisationMetrics
+
+
+class ScoredImage(_Result):
+    """One image and what the bundle says of it; ``path`` is as the user gave it."""
+
+    path: str
+    label: Label
+    score: float
+    p_value: float
+    decision: Decision
+
+
+class EvaluatedBundle(_Result):
+    """Which bundle was evaluated, and how it came about."""
+
+    sha256: str
+    method: str
+    backbone: str
+    warnings: tuple[str, ...]
+    training: Provenance
+
+
+class Evaluation(_Result):
+    """All that `training.evaluation.evaluate` found."""
+
+    bundle: EvaluatedBundle
+    image_level: ImageMetrics
+    calibration: CalibrationCheck
+    confounders: ConfounderCheck
+    localisation: Localisation | None
+    images: tuple[ScoredImage, ...]

@@ -1,0 +1,17 @@
+"""Heads: what turns a patch feature into a score, and how a bundle says which one it holds.
+
+Every head is a module from float32 of shape (..., C') to scores of shape (...): about 0 or less on
+normal patches, 1 and more on clearly anomalous ones. Its configuration builds it, empty; its
+tensors come from the bundle. A new kind of head is one module beside these, named here.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from wscxr.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.memory_bank import MemoryBank, MemoryBankConfig
+
+Head = Discriminator | MemoryBank
+
+HeadConfig = Annotated[DiscriminatorConfig | MemoryBankConfig, Field(discriminator="kind")]
