@@ -14,7 +14,6 @@ from wscxr.errors import ConfigError
 from wscxr.imaging import Intensity
 from wscxr.weights import WeightsSource
 
-
 DEFAULT_K = 16
 
 

@@ -115,18 +115,25 @@ def read_samples(manifest: Path, split: str) -> list[Sample]:
 
 
 def load_samples(
-    normal: Path | None, abnormal: Path | None, manifest: Path | None, *, split: str
+    normal: Path | None,
+    abnormal: Path | None,
+    manifest: Path | None,
+    *,
+    split: str,
+    normal_only: bool = False,
 ) -> list[Sample]:
     """Samples from two folders, or from a manifest.
 
     Parameters
     ----------
     normal, abnormal
-        Folders; both or none.
+        Folders; both or none, but `abnormal` may be left out where only normals are needed.
     manifest
         CSV file, instead of the folders.
     split
         Which rows of a manifest with a split column to take.
+    normal_only
+        Whether abnormal images can be done without.
 
     Raises
     ------
@@ -135,6 +142,8 @@ def load_samples(
     """
     if manifest is not None and normal is None and abnormal is None:
         return read_samples(manifest, split)
+    if manifest is None and normal is not None and abnormal is None and normal_only:
+        return find_samples(normal, Label.NORMAL)
     if manifest is None and normal is not None and abnormal is not None:
         return find_samples(normal, Label.NORMAL) + find_samples(abnormal, Label.ABNORMAL)
     raise DataError("give either a manifest, or both a normal and an abnormal folder")

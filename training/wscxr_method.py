@@ -58,7 +58,7 @@ class Wscxr(Method):
         track: Track = untracked,
         checkpoint: Checkpoint | None = None,
     ) -> Fit:
-        """Mine, mix and train the discriminator; its loss is the mean of the last tenth of steps."""
+        """Mine, mix and train; the metric ``loss`` is Eq. 7 over the last tenth of the steps."""
         if self.mining:
             distance = nearest_normal_distance(anomaly.to(device), normal, track)
             anomaly = anomaly[mine(distance, self.r).cpu()]
