@@ -107,7 +107,7 @@ def tiny_manifest(detector: Detector, **changes: Any) -> BundleManifest:
         "input": InputConfig(size=detector.backbone.size),
         "p": detector.p,
         "score_rule": detector.score_rule,
-        "discriminator": detector.discriminator.config,
+        "head": detector.head.config,
         "calibration": Calibration.from_scores(np.linspace(-0.5, 0.5, 40), 0.05),
         "colour_scale": ColourScale(low=0.0, high=1.0),
         "training": Provenance(

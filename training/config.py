@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from training.method import Method
 from training.methods import METHODS, AnyMethod
 from training.wscxr_method import Wscxr
 from wscxr.backbone import BackboneConfig
@@ -73,17 +74,18 @@ class TrainConfig(BaseModel):
         if not isinstance(data, dict):
             return data
         method = data.get("method", "wscxr")
-        if not isinstance(method, str):
-            return data
-        if method not in METHODS:
-            raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
-        chosen = METHODS[method]
+        if isinstance(method, Method):
+            method = method.model_dump()
+        settings = {"name": method} if isinstance(method, str) else dict(method)
+        if (name := settings.get("name")) not in METHODS:
+            raise ValueError(f"method {name!r} is none of {', '.join(METHODS)}")
+        chosen = METHODS[str(name)]
         own = {key: value for key, value in data.items() if key in cls.model_fields}
-        rest = {key: value for key, value in data.items() if key not in own}
-        if unknown := sorted(rest.keys() - chosen.model_fields.keys()):
-            raise ValueError(f"{method} has no setting {', '.join(unknown)}")
+        settings |= {key: value for key, value in data.items() if key not in own}
+        if unknown := sorted(settings.keys() - chosen.model_fields.keys()):
+            raise ValueError(f"{name} has no setting {', '.join(unknown)}")
         k = {} if chosen.uses_anomalies else {"k": 0}
-        return k | own | {"method": {**rest, "name": method}}
+        return k | own | {"method": settings}
 
     @model_validator(mode="after")
     def _settings_fit_each_other(self) -> Self:
@@ -139,6 +141,8 @@ def resolve_config(file: Path | None, options: dict[str, object]) -> TrainConfig
         return TrainConfig.model_validate(settings)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: "
+            f"{e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
         )
         raise ConfigError(f"invalid settings: {problems}") from error

@@ -36,7 +36,7 @@ def make_bundle(path: Path, *, seed: int = 0) -> BundleManifest:
         input=InputConfig(size=SIZE),
         p=3,
         score_rule=ScoreRule.MAX,
-        discriminator=shape,
+        head=shape,
         calibration=Calibration.from_scores(np.linspace(-0.5, 0.5, 40), 0.05),
         colour_scale=ColourScale(low=0.0, high=1.0),
         training=Provenance(

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from training.config import TrainConfig, resolve_config
+from training.wscxr_method import Wscxr
 from wscxr.backbone import BackboneConfig
 from wscxr.detector import ScoreRule
 from wscxr.errors import ConfigError
@@ -22,9 +23,8 @@ def test_the_defaults_are_the_papers() -> None:
     assert config.backbone == "densenet121"
     assert config.layers == ("features.denseblock4",)
     assert config.weights == "imagenet"
-    assert (config.p, config.r, config.k) == (5, 0.2, 16)
-    assert config.mining
-    assert config.mixing
+    assert (config.p, config.k) == (5, 16)
+    assert config.method == Wscxr(mining=True, r=0.2, mixing=True)
     assert config.score_rule is ScoreRule.MAX
     assert config.false_alarm_rate == 0.05
 
@@ -37,29 +37,34 @@ def test_a_toml_file_gives_any_setting(tmp_path: Path) -> None:
     )
     config = resolve_config(file, {})
     assert config.layers == ("layer1", "layer2")
-    assert config.hidden == ()
     assert config.intensity is Intensity.FULL_RANGE
-    assert not config.mixing
-    assert (config.r, config.k, config.steps) == (0.5, 2, TrainConfig().steps)
+    assert config.k == 2
+    assert config.method == Wscxr(hidden=(), mixing=False, r=0.5)
 
 
 def test_options_win_over_the_file_and_missing_ones_do_not(tmp_path: Path) -> None:
     file = toml(tmp_path, "k = 2\nsteps = 7\nmining = false\n")
     config = resolve_config(file, {"k": 3, "steps": None, "mining": None, "seed": 0})
-    assert (config.k, config.steps, config.mining, config.seed) == (3, 7, False, 0)
+    assert (config.k, config.seed) == (3, 0)
+    assert config.method == Wscxr(steps=7, mining=False)
 
 
 def test_options_that_mean_nothing_win_too(tmp_path: Path) -> None:
     """0, false and an empty list are given; only None is not."""
     file = toml(tmp_path, "hidden = [8]\nmixing = true\nseed = 5\nweight_decay = 0.5\n")
     config = resolve_config(file, {"hidden": [], "mixing": False, "seed": 0, "weight_decay": 0.0})
-    assert (config.hidden, config.mixing, config.seed, config.weight_decay) == ((), False, 0, 0.0)
+    assert config.seed == 0
+    assert config.method == Wscxr(hidden=(), mixing=False, weight_decay=0.0)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"k": 0}, "k: "),
+        ({"k": -1}, "k: "),
+        ({"k": 0}, "wscxr needs anomaly images"),
+        ({"method": "patchcore", "k": 3}, "patchcore uses no anomaly images"),
+        ({"method": "patchcore", "steps": 3}, "patchcore has no setting steps"),
+        ({"method": "svm"}, "'svm' is none of wscxr, patchcore, simplenet"),
         ({"p": 4}, "p must be odd"),
         ({"p": -1}, "p: "),
         ({"r": 0.0}, "r: "),
@@ -74,7 +79,7 @@ def test_options_that_mean_nothing_win_too(tmp_path: Path) -> None:
         ({"seed": -1}, "seed: "),
         ({"seed": 2**32}, "seed: "),
         ({"learning_rate": "fast"}, "learning_rate: "),
-        ({"epochs": 100}, "epochs: "),
+        ({"epochs": 100}, "wscxr has no setting epochs"),
         ({"backbone": "resnet99"}, "'resnet99' is not a torchvision classification model"),
         ({"backbone": "vgg11"}, "name the layers to use of vgg11"),
     ],
@@ -87,7 +92,7 @@ def test_a_bad_setting_is_named_in_one_line(settings: dict[str, object], said: s
 
 def test_all_bad_settings_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        resolve_config(None, {"k": 0, "r": 7})
+        resolve_config(None, {"k": -1, "r": 7})
     for said in ("k: Input", "; ", "r: Input"):
         assert said in str(caught.value)
 
@@ -127,7 +132,7 @@ def test_weights_are_a_source_or_a_file(
 
 
 def test_a_resolved_configuration_can_be_resolved_again() -> None:
-    config = TrainConfig(backbone="resnet18", seed=4, hidden=(3, 2))
+    config = TrainConfig(backbone="resnet18", seed=4, method=Wscxr(hidden=(3, 2)))
     assert config.layers == ("layer3",)
     assert resolve_config(None, config.model_dump(mode="json")) == config
 
@@ -136,3 +141,17 @@ def test_settings_do_not_change_afterwards() -> None:
     config = TrainConfig()
     with pytest.raises(ValidationError, match="frozen"):
         config.k = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "text", ['method = "wscxr"\nsteps = 7\n', '[method]\nname = "wscxr"\nsteps = 7\n']
+)
+def test_the_methods_settings_stand_beside_the_others_or_in_a_table(
+    tmp_path: Path, text: str
+) -> None:
+    config = resolve_config(toml(tmp_path, text), {"r": 0.5})
+    assert config.method == Wscxr(steps=7, r=0.5)
+
+
+def test_a_method_without_anomalies_has_k_0() -> None:
+    assert resolve_config(None, {"method": "patchcore"}).k == 0

@@ -21,6 +21,7 @@ from tests.helpers import (
 from training.samples import Label, Sample, load_samples
 from training.train import train
 from wscxr.bundle import Bundle, read_manifest
+from wscxr.discriminator import DiscriminatorConfig
 from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.imaging import read_radiograph
 from wscxr.manifest import BundleManifest, Versions
@@ -96,8 +97,7 @@ def test_the_bundle_tells_how_it_was_made(trained: Path) -> None:
     assert 0 <= training.metrics["loss"] < 2
     assert manifest.backbone.source is WeightsSource.RANDOM
     assert (manifest.p, manifest.input.size) == (3, 64)
-    assert manifest.discriminator.in_features == 64
-    assert manifest.discriminator.hidden == (8,)
+    assert manifest.head == DiscriminatorConfig(in_features=64, hidden=(8,))
     assert len(manifest.calibration.scores) == 12
     assert manifest.calibration.false_alarm_rate == 0.05
     assert [warning.split(":")[0] for warning in manifest.warnings] == [
@@ -144,8 +144,7 @@ def test_every_setting_is_used(samples: list[Sample], tmp_path: Path) -> None:
     )
     assert manifest.backbone.layers == ("layer1", "layer2")
     # All channels of both layers.
-    assert manifest.discriminator.in_features == 64 + 128
-    assert manifest.discriminator.hidden == ()
+    assert manifest.head == DiscriminatorConfig(in_features=64 + 128, hidden=())
     assert (manifest.p, manifest.score_rule, manifest.input.intensity) == (1, "mean", "full-range")
     assert manifest.calibration.expected_false_alarm_rate <= 0.25
     assert manifest.training.k == 1

@@ -73,7 +73,7 @@ def test_the_map_is_the_discriminator_at_every_position() -> None:
     maps = detector.detect(images).maps
     assert maps.shape == (2, 16, 16)
     for b, h, w in [(0, 0, 0), (1, 3, 12), (1, 15, 15)]:
-        torch.testing.assert_close(maps[b, h, w], detector.discriminator(features[b, h, w]))
+        torch.testing.assert_close(maps[b, h, w], detector.head(features[b, h, w]))
 
 
 def test_batch_size_and_order_change_nothing() -> None:
@@ -90,7 +90,7 @@ def test_batch_size_and_order_change_nothing() -> None:
 
 def test_nothing_is_trained_by_detecting() -> None:
     detector = tiny_detector()
-    assert not detector.discriminator.training
+    assert not detector.head.training
     assert not detector.backbone.training
     detection = detector.detect(inputs(1))
     assert not detection.maps.requires_grad

@@ -1,15 +1,18 @@
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.helpers import CPU, RecordingTrack, tiny_config
-from training import fit as fit_module
-from training.config import TrainConfig
-from training.fit import Fit, fit_discriminator
-from wscxr.discriminator import discriminator_loss
+from tests.helpers import CPU, RecordingTrack
+from training import fitting, wscxr_method
+from training.fitting import checkpoint_steps
+from training.method import CHECKPOINTS, Fit
+from training.wscxr_method import Wscxr
+from wscxr.discriminator import Discriminator, discriminator_loss
 from wscxr.errors import ConfigError
+from wscxr.heads import Head
 from wscxr.mining import mine, nearest_normal_distance
 
 CHANNELS = 6
@@ -27,22 +30,28 @@ def toy(seed: int = 0) -> tuple[Tensor, Tensor]:
     return normal, anomaly
 
 
-def config(**changes: Any) -> TrainConfig:
-    return tiny_config(**({"steps": 150, "batch_size": 128, "learning_rate": 0.01} | changes))
+def method(**changes: Any) -> Wscxr:
+    settings = {"hidden": (8,), "steps": 150, "batch_size": 128, "learning_rate": 0.01}
+    return Wscxr(**(settings | changes))
 
 
 def fit(changes: dict[str, Any] | None = None, seed: int = 0) -> Fit:
-    return fit_discriminator(*toy(seed), config(**(changes or {})), CPU)
+    return method(**(changes or {})).fit(*toy(), seed=seed, device=CPU)
+
+
+def discriminator(found: Fit) -> Discriminator:
+    assert isinstance(found.head, Discriminator)
+    return found.head
 
 
 @torch.no_grad()
 def score(found: Fit, features: Tensor) -> Tensor:
-    scores: Tensor = found.discriminator(features)
+    scores: Tensor = found.head(features)
     return scores
 
 
 def same(one: Fit, two: Fit) -> bool:
-    first, second = one.discriminator.state_dict(), two.discriminator.state_dict()
+    first, second = one.head.state_dict(), two.head.state_dict()
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
@@ -52,21 +61,21 @@ def test_what_can_be_told_apart_is_learnt(hidden: tuple[int, ...]) -> None:
     unseen_normal, unseen_anomaly = gaussian(300, 50), gaussian(300, 51) + 8.0
     assert (score(found, unseen_normal) < 0.5).float().mean() > 0.9
     assert (score(found, unseen_anomaly) > 0.5).float().mean() > 0.9
-    assert not found.discriminator.training
-    assert 0 <= found.loss < 0.6
+    assert not found.head.training
+    assert 0 <= found.metrics["loss"] < 0.6
 
 
 def test_the_loss_says_how_well_it_can_be_told_apart() -> None:
     easy = fit({"mixing": False})
-    impossible = fit_discriminator(gaussian(300, 0), gaussian(300, 1), config(mining=False), CPU)
-    assert easy.loss < 0.1 < impossible.loss
+    impossible = method(mining=False).fit(gaussian(300, 0), gaussian(300, 1), seed=0, device=CPU)
+    assert easy.metrics["loss"] < 0.1 < impossible.metrics["loss"]
 
 
 def test_training_is_deterministic() -> None:
     one, two = fit(), fit()
     assert same(one, two)
-    assert one.loss == two.loss
-    assert not same(one, fit({"seed": 1}))
+    assert one.metrics == two.metrics
+    assert not same(one, fit(seed=1))
 
 
 def test_the_global_random_stream_and_threads_are_left_alone() -> None:
@@ -85,14 +94,14 @@ def test_the_global_random_stream_and_threads_are_left_alone() -> None:
 def drawn_anomalies(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Tensor:
     """What the loss was given as anomaly features: recorded at the discriminator's input."""
     seen: list[Tensor] = []
-    original = fit_module._draw_pairs
+    original = Wscxr._draw_pairs
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         m_n, m_a = original(*args, **kwargs)
         seen.append(m_a.clone())
         return m_n, m_a
 
-    monkeypatch.setattr(fit_module, "_draw_pairs", spy)
+    monkeypatch.setattr(Wscxr, "_draw_pairs", spy)
     fit({"steps": 20} | changes)
     return torch.cat(seen)
 
@@ -144,7 +153,7 @@ def test_mining_helps_where_most_anomaly_patches_are_normal() -> None:
         return float(scores[200:].min() - scores[:200].max())
 
     assert gap(fit()) > 0
-    assert fit().loss < fit({"mining": False}).loss
+    assert fit().metrics["loss"] < fit({"mining": False}).metrics["loss"]
 
 
 # --- details ------------------------------------------------------------------------------------
@@ -152,30 +161,28 @@ def test_mining_helps_where_most_anomaly_patches_are_normal() -> None:
 
 def test_each_step_is_told() -> None:
     track = RecordingTrack()
-    fit_discriminator(*toy(), config(steps=7), CPU, track=track)
+    method(steps=7).fit(*toy(), seed=0, device=CPU, track=track)
     assert track.seen == track.totals == {"mining": 1, "training the discriminator": 7}
 
 
 def test_features_are_standardised_by_the_normal_set(monkeypatch: pytest.MonkeyPatch) -> None:
     # Far from 0, where float32 sums lose digits; several blocks.
-    monkeypatch.setattr(fit_module, "_BLOCK", 64)
+    monkeypatch.setattr(fitting, "_BLOCK", 64)
     normal = gaussian(500, 0) * torch.tensor([1.0, 5.0, 0.5, 1.0, 1.0, 0.0]) + 1000.0
-    found = fit_discriminator(normal, normal[:50] + 5, config(steps=1), CPU)
+    found = discriminator(method(steps=1).fit(normal, normal[:50] + 5, seed=0, device=CPU))
     exact = normal.double()
     mean, std = exact.mean(dim=0), exact.std(dim=0, correction=0)
-    torch.testing.assert_close(found.discriminator.mean.double(), mean, rtol=1e-6, atol=0)
-    torch.testing.assert_close(
-        found.discriminator.scale[:5].double(), 1 / std[:5], rtol=1e-4, atol=0
-    )
-    assert found.discriminator.scale[5] == 0.0
+    torch.testing.assert_close(found.mean.double(), mean, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.scale[:5].double(), 1 / std[:5], rtol=1e-4, atol=0)
+    assert found.scale[5] == 0.0
 
 
 def test_the_learning_rate_falls_to_zero() -> None:
     """The last steps move the weights less than the first ones: there is nothing to stop early."""
     first, last = fit({"steps": 1}), fit({"steps": 2})
-    one, two = (f.discriminator.state_dict()["layers.0.weight"] for f in (first, last))
-    start = Fit(fit({"steps": 1, "learning_rate": 1e-12}).discriminator, 0.0)
-    origin = start.discriminator.state_dict()["layers.0.weight"]
+    one, two = (f.head.state_dict()["layers.0.weight"] for f in (first, last))
+    start = fit({"steps": 1, "learning_rate": 1e-12})
+    origin = start.head.state_dict()["layers.0.weight"]
     assert 0 < (two - one).abs().max() < (one - origin).abs().max()
 
 
@@ -187,17 +194,44 @@ def test_the_reported_loss_is_the_mean_of_the_last_tenth(monkeypatch: pytest.Mon
         losses.append(loss.item())
         return loss
 
-    monkeypatch.setattr(fit_module, "discriminator_loss", spy)
+    monkeypatch.setattr(wscxr_method, "discriminator_loss", spy)
     found = fit({"steps": 30})
-    assert found.loss == pytest.approx(sum(losses[-3:]) / 3)
+    assert found.metrics["loss"] == pytest.approx(sum(losses[-3:]) / 3)
 
 
 def test_one_anomaly_feature_is_enough() -> None:
-    found = fit_discriminator(gaussian(100, 0), torch.full((1, CHANNELS), 6.0), config(), CPU)
+    found = method().fit(gaussian(100, 0), torch.full((1, CHANNELS), 6.0), seed=0, device=CPU)
     assert score(found, torch.full((1, CHANNELS), 6.0)).item() > 0.5
 
 
 def test_training_that_diverges_says_so() -> None:
     normal, anomaly = toy()
     with pytest.raises(ConfigError, match="diverged"):
-        fit_discriminator(normal * torch.inf, anomaly, config(steps=2, mining=False), CPU)
+        method(steps=2, mining=False).fit(normal * torch.inf, anomaly, seed=0, device=CPU)
+
+
+# --- checkpoints --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 7, CHECKPOINTS, 500])
+def test_checkpoints_are_evenly_spread_and_end_with_the_last_step(steps: int) -> None:
+    told = sorted(checkpoint_steps(steps))
+    assert len(told) == min(CHECKPOINTS, steps)
+    assert told[-1] == steps - 1
+    gaps = [b - a for a, b in pairwise([-1, *told])]
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_a_checkpoint_sees_the_head_on_its_way_and_changes_nothing() -> None:
+    seen: list[Tensor] = []
+    probe = gaussian(5, 9)
+
+    def look(head: Head) -> None:
+        with torch.no_grad():
+            seen.append(head(probe))
+
+    found = method().fit(*toy(), seed=0, device=CPU, checkpoint=look)
+    assert len(seen) == CHECKPOINTS
+    assert not torch.equal(seen[0], seen[-1])
+    assert torch.equal(seen[-1], score(found, probe))
+    assert same(found, fit())
