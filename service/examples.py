@@ -53,7 +53,7 @@ SUMMARY: JsonDict = {
         "expected_false_alarm_rate": 0.0495,
         "n": 100,
     },
-    "training": {"n_normal": 400, "n_calibration": 100, "k": 16, "seed": 0},
+    "training": {"method": "wscxr", "n_normal": 400, "n_calibration": 100, "k": 16, "seed": 0},
     "warnings": [],
 }
 DETAIL: JsonDict = {**SUMMARY, "card": "# Model card\n\n**Research use only.** ..."}

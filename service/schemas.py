@@ -138,11 +138,12 @@ class CalibrationFacts(_Answer):
 
 
 class TrainingFacts(_Answer):
-    """What a bundle was trained on, in numbers."""
+    """How a bundle was trained, and on how much."""
 
+    method: str = Field(description="Name of the method.")
     n_normal: int = Field(description="Normal images.")
     n_calibration: int = Field(description="Normal images kept aside for calibration.")
-    k: int = Field(description="Anomaly images (K).")
+    k: int = Field(description="Anomaly images (K); 0 where the method uses none.")
     seed: int = Field(description="Seed of the run.")
 
 

@@ -111,6 +111,8 @@ def tiny_manifest(detector: Detector, **changes: Any) -> BundleManifest:
         "calibration": Calibration.from_scores(np.linspace(-0.5, 0.5, 40), 0.05),
         "colour_scale": ColourScale(low=0.0, high=1.0),
         "training": Provenance(
+            method="wscxr",
+            citation="WSCXR (Ni et al., arXiv 2311.09642, 2023)",
             n_normal=100,
             n_calibration=40,
             k=4,

@@ -1,6 +1,7 @@
 """All settings of a training run, as one typed tree that a TOML file can give."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -113,6 +114,26 @@ class TrainConfig(BaseModel):
         """The weights file, where the weights come from one."""
         file = self.backbone_config.source is WeightsSource.FILE
         return Path(self.weights) if file else None
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, object]:
+    """Parse ``NAME=VALUE`` settings; a value that is no TOML is taken as text.
+
+    Raises
+    ------
+    ConfigError
+        One has no ``=``.
+    """
+    found: dict[str, object] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"{setting!r} is not NAME=VALUE")
+        try:
+            found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name.strip()] = value.strip()
+    return found
 
 
 def resolve_config(file: Path | None, options: dict[str, object]) -> TrainConfig:

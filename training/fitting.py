@@ -1,7 +1,7 @@
 """What methods that train step by step on cached patch features share."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -24,18 +24,23 @@ def draw(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep small matrices on one core.
+def computing_threads(count: int) -> Iterator[None]:
+    """Compute on so many cores for a while.
 
-    They gain little from more, and on a machine that does something else as well, threads that
-    wait for each other made a step twenty times slower.
+    Small matrices gain little from more than one, and on a machine that does something else as
+    well, threads that wait for each other made a step twenty times slower.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Compute on one core for a while."""
+    return computing_threads(1)
 
 
 def mean_and_std(features: Tensor) -> tuple[Tensor, Tensor]:

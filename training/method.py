@@ -19,7 +19,7 @@ from wscxr.progress import Track, untracked
 Checkpoint = Callable[[Head], None]
 """Told of the head as it is now; it must leave it as it was."""
 
-CHECKPOINTS = 20
+CHECKPOINTS = 10
 """How often a method that trains step by step tells of its head, the last time at its end."""
 
 
@@ -48,11 +48,14 @@ class Method(BaseModel, ABC):
     ----------
     uses_anomalies
         Whether it learns from the K anomaly images; if not, K is 0.
+    citation
+        What it is and where it comes from, one sentence for the model card.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uses_anomalies: ClassVar[bool]
+    citation: ClassVar[str] = ""
 
     @abstractmethod
     def fit(

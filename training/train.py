@@ -118,6 +118,8 @@ def _provenance(
         # Its hash identifies it; its path may hold a name and differs between machines.
         settings["weights"] = config.backbone_config.source
     return Provenance(
+        method=config.method.name,
+        citation=config.method.citation,
         n_normal=len(split.normal),
         n_calibration=len(split.calibration),
         k=len(split.anomaly),

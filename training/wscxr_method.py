@@ -37,6 +37,10 @@ class Wscxr(Method):
     """
 
     uses_anomalies: ClassVar[bool] = True
+    citation: ClassVar[str] = (
+        "WSCXR, weakly supervised anomaly detection with image-level labels only (Ni et al., "
+        "arXiv 2311.09642, 2023)"
+    )
 
     name: Literal["wscxr"] = "wscxr"
     mining: bool = True

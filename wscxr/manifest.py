@@ -60,6 +60,8 @@ class Provenance(_Part):
 
     Attributes
     ----------
+    method, citation
+        Name of the method, and what it is and where it comes from.
     n_normal, n_calibration
         Normal images the head was trained on, and normal images kept aside for
         calibration.
@@ -75,6 +77,8 @@ class Provenance(_Part):
         What training measured on its own data, as fractions or losses; never on test data.
     """
 
+    method: str
+    citation: str
     n_normal: PositiveInt
     n_calibration: PositiveInt
     k: NonNegativeInt

@@ -10,8 +10,7 @@ _TEMPLATE = """\
 ## What it does
 
 Gives a frontal chest X-ray an image-level anomaly score, a p-value among normal images, a decision
-at a fixed threshold, and an anomaly map. Method: WSCXR, weakly supervised anomaly detection (Ni et
-al., arXiv 2311.09642): image-level labels only.
+at a fixed threshold, and an anomaly map. Method: {training.citation}.
 
 ## How it was made
 
@@ -39,8 +38,8 @@ group this does not hold: evaluate before use.
 ## Limits
 
 - It was never tested on patients whose images differ from the training images.
-- A low score does not mean that an image is normal: findings unlike the K anomaly images, or small
-  ones, can be missed.
+- A low score does not mean that an image is normal: findings can be missed, small ones and (where
+  K is not 0) ones unlike the K anomaly images above all.
 - The anomaly map shows where the score comes from. It is no segmentation of a lesion.
 - It does not notice that an image is not a frontal chest X-ray.
 """

@@ -40,6 +40,8 @@ def make_bundle(path: Path, *, seed: int = 0) -> BundleManifest:
         calibration=Calibration.from_scores(np.linspace(-0.5, 0.5, 40), 0.05),
         colour_scale=ColourScale(low=0.0, high=1.0),
         training=Provenance(
+            method="wscxr",
+            citation="WSCXR (Ni et al., arXiv 2311.09642, 2023)",
             n_normal=100,
             n_calibration=40,
             k=4,

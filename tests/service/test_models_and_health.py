@@ -23,7 +23,13 @@ def test_models(client: httpx.Client) -> None:
     assert summary["backbone"]["architecture"] == "resnet18"
     assert summary["input"]["size"] == 64
     assert summary["calibration"]["n"] == 40
-    assert summary["training"] == {"n_normal": 100, "n_calibration": 40, "k": 4, "seed": 0}
+    assert summary["training"] == {
+        "method": "wscxr",
+        "n_normal": 100,
+        "n_calibration": 40,
+        "k": 4,
+        "seed": 0,
+    }
     assert "RANDOM BACKBONE" in summary["warnings"][0]
     detail = client.get("/v1/models/tiny").json()
     assert detail.pop("card").startswith("# Model card")

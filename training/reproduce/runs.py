@@ -1,0 +1,249 @@
+"""The runs of a table: each once, one after another, on features that are computed once for all."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.baselines.network import ImageScorer, Network
+from training.config import TrainConfig
+from training.features import extract_features
+from training.fitting import computing_threads
+from training.images import load_batches
+from training.method import Method
+from training.reproduce.dataset import TableData
+from training.reproduce.judge import Snapshot, judge
+from training.reproduce.records import Record, RecordStore
+from training.reproduce.tables import Row
+from training.samples import Label, Sample
+from training.splits import TrainSplit, draw_split
+from wscxr import __version__
+from wscxr.backbone import build_backbone
+from wscxr.detector import Detector
+from wscxr.heads import Head
+from wscxr.imaging import InputConfig
+from wscxr.progress import Track, untracked
+from wscxr.weights import imagenet_normalisation, weights_sha256
+
+_SCORED_TOGETHER = 32
+"""Images that a network scores in one batch."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to do: a row of the table, K, and the draw, which is also the seed."""
+
+    row: Row
+    k: int
+    draw: int
+
+
+class Runner:
+    """Does the runs of a table, or takes them up from a former time.
+
+    Parameters
+    ----------
+    data
+        The images.
+    config
+        Backbone, model input, score rule and calibration of every row; its method, K and seed
+        are replaced by each run's own.
+    store
+        Where records are kept.
+    device
+        Where to compute.
+    track
+        Told of long work.
+    """
+
+    def __init__(
+        self,
+        data: TableData,
+        config: TrainConfig,
+        store: RecordStore,
+        device: torch.device,
+        track: Track = untracked,
+    ) -> None:
+        self._data = data
+        self._config = config
+        self._store = store
+        self._device = device
+        self._track = track
+        self._abnormal = np.array([sample.label is Label.ABNORMAL for sample in data.test])
+        mean, std = imagenet_normalisation(config.backbone)
+        self._inputs = InputConfig(
+            size=config.image_size, intensity=config.intensity, mean=tuple(mean), std=tuple(std)
+        )
+        self._backbone = build_backbone(
+            config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
+        ).to(device)
+        self._weights_sha256 = weights_sha256(self._backbone.weights())
+        self._identity = [
+            [s.path.name, s.label, s.patient_id, s.path.stat().st_size]
+            for s in (*data.pool, *data.test)
+        ]
+
+    def run_all(self, runs: Sequence[Run]) -> list[Record]:
+        """Do every run that has no record yet.
+
+        Returns
+        -------
+        list of Record
+            In the order of the runs.
+
+        Raises
+        ------
+        DataError
+            A record is damaged or of another table, or an image cannot be read.
+        ConfigError, NotEnoughImages
+            See `wscxr.errors`.
+        """
+        missing = [run for run in runs if self._read(run) is None]
+        maps = self._maps([run for run in missing if isinstance(run.row.method, Method)])
+        pictures: dict[int, Gather] = {}
+        for run in self._track(missing, "runs", len(missing)):
+            method = run.row.method
+            if isinstance(method, Method):
+                self._run(run, maps, method)
+            else:
+                if method.size not in pictures:
+                    pictures[method.size] = self._pictures(missing, method.size)
+                self._run(run, pictures[method.size], method)
+        return [record for run in runs if (record := self._read(run)) is not None]
+
+    def _run(self, run: Run, gather: "Gather", method: Method | Network) -> None:
+        split = self._split(run)
+        normal, calibration, anomaly, test = map(
+            gather, (split.normal, split.calibration, split.anomaly, self._data.test)
+        )
+        started = time.perf_counter()
+        if isinstance(method, Method):
+            snapshots = self._train_method(method, normal, anomaly, (calibration, test), run.draw)
+        else:
+            snapshots = self._train_network(method, normal, anomaly, (calibration, test), run.draw)
+        honest, paper = judge(snapshots, self._abnormal, self._config.false_alarm_rate)
+        record = Record(
+            row=run.row.name,
+            k=run.k,
+            draw=run.draw,
+            fingerprint=self._fingerprint(run),
+            honest=honest,
+            paper=paper,
+            scores=tuple(snapshots[-1].test.tolist()),
+            seconds=time.perf_counter() - started,
+        )
+        self._store.write(record)
+
+    def _train_method(
+        self,
+        method: Method,
+        normal: Tensor,
+        anomaly: Tensor,
+        judged: tuple[Tensor, Tensor],
+        seed: int,
+    ) -> list[Snapshot]:
+        snapshots: list[Snapshot] = []
+        threads = torch.get_num_threads()
+
+        def look(head: Head) -> None:
+            detector = Detector(
+                self._backbone, self._config.p, head, self._config.score_rule, self._device
+            )
+            with computing_threads(threads):
+                scores = [detector.detect_features(maps).scores.cpu().numpy() for maps in judged]
+            snapshots.append(Snapshot(*scores))
+
+        method.fit(
+            normal.flatten(0, 2),
+            anomaly.flatten(0, 2),
+            seed=seed,
+            device=self._device,
+            checkpoint=look,
+        )
+        return snapshots
+
+    def _train_network(
+        self,
+        network: Network,
+        normal: Tensor,
+        anomaly: Tensor,
+        judged: tuple[Tensor, Tensor],
+        seed: int,
+    ) -> list[Snapshot]:
+        snapshots: list[Snapshot] = []
+
+        def look(scorer: ImageScorer) -> None:
+            scores = [
+                torch.cat([scorer(part) for part in torch.split(images, _SCORED_TOGETHER)]).numpy()
+                for images in judged
+            ]
+            snapshots.append(Snapshot(*scores))
+
+        network.fit(
+            normal, anomaly, seed=seed, device=self._device, track=self._track, checkpoint=look
+        )
+        return snapshots
+
+    def _split(self, run: Run) -> TrainSplit:
+        """The very images that ``wscxr train`` with this K and seed would take from the pool."""
+        changes = {"k": run.k, "seed": run.draw}
+        return draw_split(self._data.pool, self._config.model_copy(update=changes))
+
+    def _maps(self, runs: Sequence[Run]) -> "Gather":
+        """Patch features of every image that some run needs, each computed once."""
+        samples = self._needed(runs)
+        if not samples:
+            return _gather([], torch.empty(0))
+        features = extract_features(
+            samples,
+            self._backbone,
+            self._config.p,
+            self._inputs,
+            self._device,
+            track=self._track,
+        )
+        return _gather(samples, features.maps)
+
+    def _pictures(self, runs: Sequence[Run], size: int) -> "Gather":
+        """Grey images of one size, in [0, 1], of every image that some run needs."""
+        samples = self._needed(runs)
+        config = InputConfig(
+            size=size, intensity=self._config.intensity, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+        )
+        batches = load_batches(samples, config, self._track)
+        images = torch.stack([image.tensor[:1] for batch in batches for image in batch])
+        return _gather(samples, images)
+
+    def _needed(self, runs: Sequence[Run]) -> list[Sample]:
+        if not runs:
+            return []
+        chosen = {sample for run in runs for sample in self._split(run).samples}
+        return sorted(chosen | set(self._data.test), key=lambda sample: sample.path)
+
+    def _read(self, run: Run) -> Record | None:
+        return self._store.read(run.row.name, run.k, run.draw, self._fingerprint(run))
+
+    def _fingerprint(self, run: Run) -> str:
+        """Hash of everything a record depends on."""
+        content = {
+            "version": __version__,
+            "images": self._identity,
+            "settings": self._config.model_dump(mode="json", exclude={"weights", "method"}),
+            "weights": self._weights_sha256,
+            "method": run.row.method.model_dump(mode="json"),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+Gather = Callable[[Sequence[Sample]], Tensor]
+"""Samples -> their rows of a tensor, in the order asked for."""
+
+
+def _gather(samples: Sequence[Sample], rows: Tensor) -> Gather:
+    numbers = {sample: number for number, sample in enumerate(samples)}
+    return lambda chosen: rows[[numbers[sample] for sample in chosen]]

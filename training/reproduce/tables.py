@@ -1,0 +1,89 @@
+"""Which runs a table is made of: its rows, its numbers K of anomaly images, the paper's numbers."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from training.baselines.cutpaste import CutPaste
+from training.baselines.ddad import Ddad
+from training.baselines.network import Budget, Network
+from training.baselines.patchcore import PatchCore
+from training.baselines.simplenet import SimpleNet
+from training.baselines.squid import Squid
+from training.method import Method
+from training.wscxr_method import Wscxr
+
+
+class TableName(StrEnum):
+    """A table of the paper."""
+
+    TABLE1 = "table1"
+    """The compared methods, and WSCXR at each K."""
+
+    TABLE2 = "table2"
+    """WSCXR at K = 16 with mining and mixing on or off."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes
+    ----------
+    name
+        Short, for options and file names.
+    title
+        For the reader.
+    method
+        What is trained, with its settings.
+    ks
+        Each K it is trained with; 0 alone where it uses no anomaly image.
+    published
+        The paper's AUROC on ZhangLab in percent, with its standard deviation, by K.
+    """
+
+    name: str
+    title: str
+    method: Method | Network
+    ks: tuple[int, ...]
+    published: dict[int, str]
+
+
+_KS = (2, 4, 8, 16)
+
+
+def rows_of(table: TableName, budget: Budget) -> list[Row]:
+    """All rows of a table.
+
+    Parameters
+    ----------
+    table
+        Which.
+    budget
+        How much work networks of their own may do.
+    """
+    match table:
+        case TableName.TABLE1:
+            return [
+                Row("cutpaste", "CutPaste", CutPaste.within(budget), (0,), {}),
+                Row("squid", "SQUID", Squid.within(budget), (0,), {}),
+                Row("ddad", "DDAD", Ddad.within(budget), _KS, {}),
+                Row("patchcore", "PatchCore", PatchCore(), (0,), {}),
+                Row("simplenet", "SimpleNet", SimpleNet(), (0,), {}),
+                Row("wscxr", "WSCXR", Wscxr(), _KS, {2: "94.7 ± 1.5", 16: "97.2 ± 0.2"}),
+            ]
+        case TableName.TABLE2:
+            return [
+                Row(
+                    f"mining-{_word(mining)}-mixing-{_word(mixing)}",
+                    f"mining {_word(mining)}, mixing {_word(mixing)}",
+                    Wscxr(mining=mining, mixing=mixing),
+                    (16,),
+                    {16: "97.2 ± 0.2"} if mining and mixing else {},
+                )
+                for mining in (False, True)
+                for mixing in (False, True)
+            ]
+
+
+def _word(on: bool) -> str:
+    return "on" if on else "off"

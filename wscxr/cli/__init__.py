@@ -1,0 +1,62 @@
+"""``wscxr ...``: the composition root, the one package that knows training and service alike.
+
+Exit codes: 0 done; 1 a file that cannot be written, or an unexpected failure; 2 wrong usage or
+setting; 3 images or labels that cannot be used; 4 a bundle that cannot be used; 5 backbone weights
+or device not there; 130 interrupted.
+What a command found goes to standard output; progress and messages to standard error.
+"""
+
+import typer
+
+from wscxr.cli import offline, online
+from wscxr.cli.console import stderr
+from wscxr.errors import (
+    BundleError,
+    ConfigError,
+    DataError,
+    DeviceUnavailable,
+    ImageError,
+    WeightsError,
+    WscxrError,
+)
+
+_EXIT_CODES: dict[type[WscxrError], int] = {
+    ConfigError: 2,
+    DataError: 3,
+    ImageError: 3,
+    BundleError: 4,
+    WeightsError: 5,
+    DeviceUnavailable: 5,
+}
+
+_TRAINING_EXTRA = {"jinja2", "matplotlib", "scipy", "sklearn"}
+
+app = typer.Typer(
+    help="Weakly supervised anomaly detection for chest X-rays. Research use only; "
+    "not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.add_typer(offline.app)
+app.add_typer(online.app)
+app.add_typer(online.bundle_app, name="bundle")
+
+
+def main() -> None:
+    """Run the command line; expected errors become one line and an exit code."""
+    try:
+        app()
+    except WscxrError as error:
+        stderr.print(f"error: {error} [{error.code}]", style="red", markup=False, soft_wrap=True)
+        code = next((c for kind, c in _EXIT_CODES.items() if isinstance(error, kind)), 1)
+        raise SystemExit(code) from None
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _TRAINING_EXTRA:
+            raise
+        stderr.print("error: this command needs the training extra: pip install 'wscxr[train]'")
+        raise SystemExit(1) from None
+    except OSError as error:
+        # Images that cannot be read have errors of their own; most likely this is an output.
+        stderr.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,5 @@
+"""``python -m wscxr.cli`` is ``wscxr``."""
+
+from wscxr.cli import main
+
+main()
