@@ -1,4 +1,4 @@
-"""Run the benchmarks that need no data of anybody's; `zhanglab` is run by name."""
+"""Run the benchmarks that need no data of anybody's; `anomalib_patchcore` is run by name."""
 
 from benchmarks import serving, training_job
 

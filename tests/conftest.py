@@ -1,5 +1,6 @@
 """Fixtures that several test files share; the costly ones are made once per run."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,23 @@ def fresh_bundle(tmp_path: Path) -> Path:
     detector = tiny_detector()
     write_bundle(path, tiny_manifest(detector), detector, embed_backbone=True)
     return path
+
+
+@pytest.fixture(scope="session")
+def zhanglab(phantoms: Path, unseen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Laid out as ZhangLab's training part: 29 normal phantoms, and 10 of five other patients."""
+    folder = tmp_path_factory.mktemp("zhanglab")
+    (folder / "normal").mkdir()
+    (folder / "pneumonia").mkdir()
+    number = 0
+    for source in (phantoms, unseen):
+        for path in sorted((source / "normal").iterdir()):
+            shutil.copy(path, folder / "normal" / f"IM-{number:04d}-0001.png")
+            number += 1
+    number = 0
+    for source in (phantoms, unseen):
+        for path in sorted((source / "abnormal").iterdir()):
+            name = f"person{number // 2}_virus_{number}.png"
+            shutil.copy(path, folder / "pneumonia" / name)
+            number += 1
+    return folder

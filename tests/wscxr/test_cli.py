@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 from tests.helpers import CPU, Ran, encode, folder_content, noise, run_cli
+from training.config import TrainConfig
+from training.wscxr_method import Wscxr
 from wscxr.bundle import Bundle, read_manifest
 from wscxr.imaging import read_radiograph
 from wscxr.manifest import BundleManifest
@@ -42,7 +44,10 @@ def one_line_error(ran: Ran, exit_code: int, code: str) -> str:
 
 # --- help ---------------------------------------------------------------------------------------
 
-COMMANDS = ["train", "evaluate", "predict", "serve", "phantoms", "bundle show", "bundle verify"]
+COMMANDS = [
+    *["train", "evaluate", "reproduce", "predict", "serve", "phantoms"],
+    *["bundle show", "bundle verify"],
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -106,21 +111,24 @@ def test_every_setting_can_be_given_as_an_option(phantoms: Path, tmp_path: Path)
     config = read_manifest(tmp_path / "b").training.config
     expected: dict[str, object] = {
         "layers": ["layer1", "layer2"],
-        "mining": False,
-        "mixing": False,
-        "r": 0.5,
+        "method": {
+            "name": "wscxr",
+            "mining": False,
+            "mixing": False,
+            "r": 0.5,
+            "hidden": [],
+            "learning_rate": 0.01,
+            "weight_decay": 0.0,
+            "steps": 20,
+            "batch_size": 64,
+        },
         "seed": 7,
-        "hidden": [],
         "score_rule": "top-tenth",
         "intensity": "full-range",
-        "learning_rate": 0.01,
-        "weight_decay": 0.0,
         "calibration_fraction": 0.25,
         "false_alarm_rate": 0.25,
         "image_size": 64,
         "p": 3,
-        "steps": 20,
-        "batch_size": 64,
         "k": 3,
         "backbone": "resnet18",
         "weights": "random",
@@ -133,8 +141,10 @@ def test_a_toml_file_gives_settings_and_options_win(phantoms: Path, tmp_path: Pa
     file.write_text("seed = 5\nr = 0.5\nsteps = 999\n")
     ran = train(phantoms, tmp_path / "b", "--config", file)
     assert ran.code == 0, ran.err
-    config = read_manifest(tmp_path / "b").training.config
-    assert (config["seed"], config["r"], config["steps"]) == (5, 0.5, 20)
+    config = TrainConfig.model_validate(read_manifest(tmp_path / "b").training.config)
+    assert config.seed == 5
+    assert isinstance(config.method, Wscxr)
+    assert (config.method.r, config.method.steps) == (0.5, 20)
 
 
 def write_manifest(phantoms: Path, file: Path) -> None:
@@ -237,7 +247,11 @@ def test_evaluate_writes_the_documented_keys(trained: Path, unseen: Path, tmp_pa
     assert set(found) == {
         "auroc", "average_precision", "accuracy", "f1", "sensitivity", "specificity",
         "threshold", "n_normal", "n_abnormal",
+        "bundle", "image_level", "calibration", "confounders", "localisation", "images",
     }  # fmt: skip
+    assert found["auroc"] == found["image_level"]["auroc"]["value"]
+    assert found["localisation"] is None
+    assert len(found["images"]) == 9
     assert (found["n_normal"], found["n_abnormal"]) == (5, 4)
     assert found["threshold"] == read_manifest(trained).calibration.threshold
     for key in ("auroc", "average_precision", "accuracy", "f1", "sensitivity", "specificity"):

@@ -41,7 +41,7 @@ class Cell(BaseModel):
     auroc, accuracy, f1
         Over those runs.
     published
-        The paper's AUROC in percent, where it is known.
+        The published AUROC in percent, where it is known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -101,7 +101,7 @@ def markdown(title: str, rows: Sequence[Row], cells: Sequence[Cell], notes: Sequ
             "",
             f"## Protocol `{protocol}`: {meaning}",
             "",
-            "| method | K | draws | AUROC | ACC | F1 | AUROC in the paper |",
+            "| method | K | draws | AUROC | ACC | F1 | published AUROC |",
             "|---|---|---|---|---|---|---|",
         ]
         for row in rows:

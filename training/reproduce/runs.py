@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from training.reproduce.tables import Row
 from training.samples import Label, Sample
 from training.splits import TrainSplit, draw_split
 from wscxr import __version__
-from wscxr.backbone import build_backbone
+from wscxr.backbone import Backbone, build_backbone
 from wscxr.detector import Detector
 from wscxr.heads import Head
 from wscxr.imaging import InputConfig
@@ -79,14 +80,22 @@ class Runner:
         self._inputs = InputConfig(
             size=config.image_size, intensity=config.intensity, mean=tuple(mean), std=tuple(std)
         )
-        self._backbone = build_backbone(
-            config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
-        ).to(device)
-        self._weights_sha256 = weights_sha256(self._backbone.weights())
         self._identity = [
             [s.path.name, s.label, s.patient_id, s.path.stat().st_size]
             for s in (*data.pool, *data.test)
         ]
+
+    @cached_property
+    def _backbone(self) -> Backbone:
+        """Only built where a method needs it: networks of their own do not."""
+        config = self._config
+        return build_backbone(
+            config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
+        ).to(self._device)
+
+    @cached_property
+    def _weights_sha256(self) -> str:
+        return weights_sha256(self._backbone.weights())
 
     def run_all(self, runs: Sequence[Run]) -> list[Record]:
         """Do every run that has no record yet.
@@ -230,13 +239,14 @@ class Runner:
 
     def _fingerprint(self, run: Run) -> str:
         """Hash of everything a record depends on."""
-        content = {
+        content: dict[str, object] = {
             "version": __version__,
             "images": self._identity,
             "settings": self._config.model_dump(mode="json", exclude={"weights", "method"}),
-            "weights": self._weights_sha256,
             "method": run.row.method.model_dump(mode="json"),
         }
+        if isinstance(run.row.method, Method):
+            content["weights"] = self._weights_sha256
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
