@@ -5,107 +5,118 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    confusion_matrix,
-    f1_score,
-    roc_auc_score,
-)
+from torch import Tensor
 
-from training.images import load_batches
-from training.samples import Label, Sample
+from training.annotations import Annotations
+from training.confounders import check_confounders
+from training.images import in_batches, open_radiograph
+from training.localisation import localise
+from training.metrics import calibration_check, check_classes, image_metrics
+from training.results import EvaluatedBundle, Evaluation, ScoredImage
+from training.samples import Label, Sample, patient_groups
+from training.trivial_features import TrivialFeatures, trivial_features
 from wscxr.bundle import Bundle
 from wscxr.errors import NotEnoughImages
+from wscxr.manifest import BundleManifest
 from wscxr.progress import Track, untracked
 
 
-class Evaluation(BaseModel):
-    """Image-level metrics, as fractions; abnormal is the positive class.
-
-    Attributes
-    ----------
-    auroc, average_precision
-        Threshold-free: area under the ROC curve, and average precision.
-    accuracy, f1, sensitivity, specificity
-        At the bundle's own threshold, which was set without any of these images.
-    threshold
-        That threshold.
-    n_normal, n_abnormal
-        Number of images.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    auroc: float
-    average_precision: float
-    accuracy: float
-    f1: float
-    sensitivity: float
-    specificity: float
-    threshold: float
-    n_normal: int
-    n_abnormal: int
-
-
-def image_metrics(
-    abnormal: NDArray[np.bool_], scores: NDArray[np.floating], threshold: float
+def evaluate(
+    bundle: Bundle,
+    samples: Sequence[Sample],
+    *,
+    annotations: Annotations | None = None,
+    track: Track = untracked,
 ) -> Evaluation:
-    """Compute image-level metrics.
+    """Score labelled images with a bundle and measure all that the labels allow.
+
+    Each file is read once, and goes through the detector once.
 
     Parameters
     ----------
-    abnormal
-        True where the image is abnormal, of shape (n,).
-    scores
-        Image-level scores of shape (n,).
-    threshold
-        Scores above it count as called abnormal.
+    bundle
+        What is measured; its training must not have seen any of these patients.
+    samples
+        Normal and abnormal images.
+    annotations
+        Where the lesions of some of the abnormal images are; the maps of these are measured, too.
+    track
+        Told of each image.
 
     Raises
     ------
     NotEnoughImages
-        One of the classes is missing.
-    """
-    n_abnormal = int(abnormal.sum())
-    n_normal = len(abnormal) - n_abnormal
-    if not n_normal or not n_abnormal:
-        raise NotEnoughImages(
-            f"evaluation needs both classes; there are {n_normal} normal and "
-            f"{n_abnormal} abnormal images"
-        )
-    called = scores > threshold
-    (true_normal, _), (_, true_abnormal) = confusion_matrix(abnormal, called)
-    return Evaluation(
-        auroc=float(roc_auc_score(abnormal, scores)),
-        average_precision=float(average_precision_score(abnormal, scores)),
-        accuracy=float(accuracy_score(abnormal, called)),
-        f1=float(f1_score(abnormal, called, zero_division=0.0)),
-        sensitivity=float(true_abnormal / n_abnormal),
-        specificity=float(true_normal / n_normal),
-        threshold=threshold,
-        n_normal=n_normal,
-        n_abnormal=n_abnormal,
-    )
-
-
-def evaluate(bundle: Bundle, samples: Sequence[Sample], track: Track = untracked) -> Evaluation:
-    """Score labelled images with a bundle and compute image-level metrics.
-
-    Raises
-    ------
-    NotEnoughImages
-        One of the classes is missing.
+        One of the classes is missing, or there are annotations but of none of the abnormal images.
     DataError
         A file cannot be read; the message names it.
     """
-    scores: list[float] = []
-    for batch in load_batches(samples, bundle.manifest.input, track):
-        detection = bundle.detector.detect(torch.stack([image.tensor for image in batch]))
-        scores += detection.scores.tolist()
-    return image_metrics(
-        np.array([sample.label is Label.ABNORMAL for sample in samples]),
-        np.array(scores),
-        bundle.manifest.calibration.threshold,
+    abnormal = np.array([sample.label is Label.ABNORMAL for sample in samples], dtype=np.bool_)
+    check_classes(abnormal)
+    lesions = {} if annotations is None else _lesions(samples, annotations)
+
+    def load(sample: Sample) -> tuple[Tensor, TrivialFeatures]:
+        radiograph, data = open_radiograph(sample.path)
+        return bundle.prepare(radiograph), trivial_features(radiograph, len(data))
+
+    images: list[ScoredImage] = []
+    features: list[TrivialFeatures] = []
+    maps: list[NDArray[np.float32]] = []
+    for batch in in_batches(samples, load, track):
+        for prediction in bundle.predict_inputs(torch.stack([tensor for tensor, _ in batch])):
+            sample = samples[len(images)]
+            if len(images) in lesions:
+                maps.append(prediction.anomaly_map.copy())  # lets go of the batch
+            images.append(
+                ScoredImage(
+                    path=str(sample.path),
+                    label=sample.label,
+                    score=prediction.score,
+                    p_value=prediction.p_value,
+                    decision=prediction.decision,
+                )
+            )
+        features += [trivial for _, trivial in batch]
+
+    calibration = bundle.manifest.calibration
+    scores = np.array([image.score for image in images])
+    groups = patient_groups(samples)
+    image_level = image_metrics(abnormal, scores, calibration.threshold, groups=groups)
+    return Evaluation(
+        bundle=_identity(bundle.manifest),
+        image_level=image_level,
+        calibration=calibration_check(calibration, scores[~abnormal]),
+        confounders=check_confounders(
+            features,
+            [sample.view for sample in samples],
+            abnormal,
+            image_level.auroc.value,
+            groups,
+        ),
+        localisation=localise(maps, list(lesions.values())) if lesions else None,
+        images=tuple(images),
+    )
+
+
+def _lesions(
+    samples: Sequence[Sample], annotations: Annotations
+) -> dict[int, tuple[NDArray[np.bool_], ...]]:
+    """Lesion masks of the abnormal images that have any, by the image's place among all."""
+    lesions = {
+        place: masks
+        for place, sample in enumerate(samples)
+        if sample.label is Label.ABNORMAL and (masks := annotations.lesions(sample.path))
+    }
+    if not lesions:
+        raise NotEnoughImages("the annotations name none of the abnormal images")
+    return lesions
+
+
+def _identity(manifest: BundleManifest) -> EvaluatedBundle:
+    backbone = manifest.backbone
+    return EvaluatedBundle(
+        sha256=manifest.sha256,
+        method=manifest.training.method,
+        backbone=f"{backbone.architecture} {', '.join(backbone.layers)}",
+        warnings=tuple(manifest.warnings),
+        training=manifest.training,
     )

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from training.samples import Sample
 from wscxr.errors import DataError, ImageError
 from wscxr.imaging import InputConfig, Radiograph, read_radiograph, to_model_input
 from wscxr.progress import Track, untracked
+
+T = TypeVar("T")
 
 BATCH = 8
 """Images that go through the backbone together."""
@@ -79,19 +82,37 @@ def load_batches(
     DataError
         A file cannot be read; the message names it.
     """
-    images = iter(track(_load_ahead(samples, config), "reading images", len(samples)))
-    while batch := list(islice(images, BATCH)):
-        yield batch
 
-
-def _load_ahead(samples: Sequence[Sample], config: InputConfig) -> Iterator[LoadedImage]:
     def load(sample: Sample) -> LoadedImage:
         radiograph, data = open_radiograph(sample.path)
         return LoadedImage(
             tensor=to_model_input(radiograph, config), sha256=hashlib.sha256(data).hexdigest()
         )
 
-    pending: deque[Future[LoadedImage]] = deque()
+    return in_batches(samples, load, track)
+
+
+def in_batches(
+    samples: Sequence[Sample], load: Callable[[Sample], T], track: Track = untracked
+) -> Iterator[list[T]]:
+    """Load whatever is wanted of each image, in order, in batches, ahead of its use.
+
+    Parameters
+    ----------
+    samples
+        The images.
+    load
+        Called on other threads; what it returns is held for up to `BATCH` + 64 images.
+    track
+        Told of each image.
+    """
+    images = iter(track(_load_ahead(samples, load), "reading images", len(samples)))
+    while batch := list(islice(images, BATCH)):
+        yield batch
+
+
+def _load_ahead(samples: Sequence[Sample], load: Callable[[Sample], T]) -> Iterator[T]:
+    pending: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor()
     try:
         for sample in samples:

@@ -3,6 +3,8 @@
 Rates and areas are fractions; abnormal is the positive class; intervals cover 95 %.
 """
 
+import json
+
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from training.samples import Label
@@ -40,7 +42,7 @@ class ImageMetrics(_Result):
     n_normal, n_abnormal
         Number of images.
     auroc, average_precision
-        Threshold-free, with bootstrap intervals.
+        Threshold-free, with bootstrap intervals; see `training.bootstrap.estimate_areas`.
     at_bundle_threshold
         At the bundle's own threshold, which was set without any of these images.
     at_youden_point
@@ -64,7 +66,8 @@ class CalibrationCheck(_Result):
     promised_false_alarm_rate
         What calibration promised of exchangeable normal images.
     false_alarm_rate
-        Fraction of these normal images above the threshold, with an exact binomial interval.
+        Fraction of these normal images above the threshold, with an exact binomial interval
+        (Clopper and Pearson), which leaves out the luck of the calibration images' draw.
     levels, achieved
         For each level a, the fraction of normal images with p-value <= a; of exchangeable ones it
         is at most about a.
@@ -189,3 +192,19 @@ class Evaluation(_Result):
     confounders: ConfounderCheck
     localisation: Localisation | None
     images: tuple[ScoredImage, ...]
+
+    def document(self) -> str:
+        """JSON of everything, with the honest headline numbers once more, flat, for scripts.
+
+        These are ``auroc``, ``average_precision``, ``accuracy``, ``f1``, ``sensitivity``,
+        ``specificity``, ``threshold``, ``n_normal`` and ``n_abnormal``.
+        """
+        level = self.image_level
+        headline = {
+            "auroc": level.auroc.value,
+            "average_precision": level.average_precision.value,
+            **level.at_bundle_threshold.model_dump(),
+            "n_normal": level.n_normal,
+            "n_abnormal": level.n_abnormal,
+        }
+        return json.dumps(headline | self.model_dump(mode="json"), indent=1)

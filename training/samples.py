@@ -35,11 +35,14 @@ class Sample:
         Image-level label.
     patient_id
         Images of one patient share it; None when unknown.
+    view
+        The projection, as the manifest calls it, such as PA or AP; None when unknown.
     """
 
     path: Path
     label: Label
     patient_id: str | None = None
+    view: str | None = None
 
 
 def find_samples(folder: Path, label: Label) -> list[Sample]:
@@ -63,7 +66,7 @@ def find_samples(folder: Path, label: Label) -> list[Sample]:
 
 
 def read_samples(manifest: Path, split: str) -> list[Sample]:
-    """Read a manifest CSV with columns ``path,label[,patient_id,split]``.
+    """Read a manifest CSV with columns ``path,label[,patient_id,split,view]``.
 
     Relative paths start at the manifest's own folder. Where there is a split column, only rows
     of that split are taken.
@@ -107,6 +110,7 @@ def read_samples(manifest: Path, split: str) -> list[Sample]:
                         path=manifest.parent / row["path"],
                         label=Label(row["label"]),
                         patient_id=row.get("patient_id") or None,
+                        view=row.get("view") or None,
                     )
                 )
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers import RecordingTrack, encode, noise
 from training import images as images_module
-from training.images import BATCH, load_batches, open_radiograph, readable
+from training.images import BATCH, in_batches, load_batches, open_radiograph, readable
 from training.samples import Label, Sample
 from wscxr.errors import DataError
 from wscxr.imaging import InputConfig, read_radiograph, to_model_input
@@ -79,6 +79,22 @@ def test_batches_keep_the_order_and_lose_nothing(tmp_path: Path, count: int) -> 
         expected = to_model_input(read_radiograph(sample.path.read_bytes()), CONFIG)
         assert torch.equal(image.tensor, expected)
     assert track.seen.get("reading images", 0) == track.totals["reading images"] == count
+
+
+def test_whatever_is_wanted_of_an_image_is_loaded_on_other_threads(tmp_path: Path) -> None:
+    samples = write_images(tmp_path, 2 * BATCH + 1)
+    threads = set()
+
+    def load(sample: Sample) -> str:
+        threads.add(threading.get_ident())
+        return sample.path.name
+
+    track = RecordingTrack()
+    batches = list(in_batches(samples, load, track))
+    assert [len(batch) for batch in batches] == [BATCH, BATCH, 1]
+    assert [name for batch in batches for name in batch] == [s.path.name for s in samples]
+    assert threading.get_ident() not in threads
+    assert track.seen == track.totals == {"reading images": 2 * BATCH + 1}
 
 
 def test_an_unreadable_file_among_many_stops_and_is_named(tmp_path: Path) -> None:

@@ -68,6 +68,13 @@ def test_a_manifest_may_tell_patients(tmp_path: Path) -> None:
     assert [sample.patient_id for sample in read_samples(file, "train")] == ["p1", None, "01"]
 
 
+def test_a_manifest_may_tell_views(tmp_path: Path) -> None:
+    file = manifest(tmp_path, "path,label,view\na,normal,PA\nb,normal,\nc,abnormal\n")
+    assert [sample.view for sample in read_samples(file, "test")] == ["PA", None, None]
+    file = manifest(tmp_path, "path,label\na,normal\n")
+    assert [sample.view for sample in read_samples(file, "test")] == [None]
+
+
 def test_only_the_rows_of_the_split_are_taken(tmp_path: Path) -> None:
     file = manifest(
         tmp_path, "path,label,split\na,normal,train\nb,normal,test\nc,abnormal,test\nd,normal,val\n"

@@ -190,7 +190,7 @@ def evaluate(
     warn([*loaded.manifest.warnings, *found.confounders.warnings])
     show(found, Console())
     if json_file is not None:
-        write_file(json_file, found.model_dump_json(indent=1).encode())
+        write_file(json_file, found.document().encode())
     if report is not None:
         write_report(report, found, loaded, annotations=annotations, gallery=gallery)
 

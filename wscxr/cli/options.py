@@ -17,7 +17,7 @@ AbnormalFolder = Annotated[
 ]
 Manifest = Annotated[
     Path | None,
-    typer.Option(metavar="CSV", help="path,label[,patient_id,split] instead of two folders."),
+    typer.Option(metavar="CSV", help="path,label[,patient_id,split,view] instead of two folders."),
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out unreadable files, each named, and go on.")

@@ -1,0 +1,128 @@
+"""Image-level metrics, and whether calibration kept its promises."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, roc_curve
+
+from training.bootstrap import CONFIDENCE, estimate_areas
+from training.results import CalibrationCheck, Estimate, ImageMetrics, OperatingPoint
+from wscxr.calibration import Calibration
+from wscxr.errors import NotEnoughImages
+
+LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 21))
+"""At which levels p-values are checked."""
+
+
+def check_classes(abnormal: NDArray[np.bool_]) -> None:
+    """Make sure that there is something to tell apart.
+
+    Raises
+    ------
+    NotEnoughImages
+        One of the classes is missing.
+    """
+    n_abnormal = int(abnormal.sum())
+    n_normal = len(abnormal) - n_abnormal
+    if not n_normal or not n_abnormal:
+        raise NotEnoughImages(
+            f"evaluation needs both classes; there are {n_normal} normal and "
+            f"{n_abnormal} abnormal images"
+        )
+
+
+def image_metrics(
+    abnormal: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    threshold: float,
+    *,
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
+) -> ImageMetrics:
+    """Compute image-level metrics.
+
+    Parameters
+    ----------
+    abnormal
+        True where the image is abnormal, of shape (n,).
+    scores
+        Image-level scores of shape (n,), finite.
+    threshold
+        The bundle's; scores above it count as called abnormal.
+    groups
+        The patient of each image; every image its own when not given. Intervals allow for the
+        images of one patient being alike.
+    seed
+        Of the bootstrap.
+
+    Raises
+    ------
+    NotEnoughImages
+        One of the classes is missing.
+    """
+    check_classes(abnormal)
+    auroc, average_precision = estimate_areas(abnormal, scores, groups=groups, seed=seed)
+    return ImageMetrics(
+        n_normal=int((~abnormal).sum()),
+        n_abnormal=int(abnormal.sum()),
+        auroc=auroc,
+        average_precision=average_precision,
+        at_bundle_threshold=operating_point(abnormal, scores, threshold),
+        at_youden_point=operating_point(abnormal, scores, youden_threshold(abnormal, scores)),
+    )
+
+
+def operating_point(
+    abnormal: NDArray[np.bool_], scores: NDArray[np.floating], threshold: float
+) -> OperatingPoint:
+    """Metrics where scores above a threshold count as called abnormal; both classes occur."""
+    called = scores > threshold
+    (true_normal, false_alarms), (missed, hits) = confusion_matrix(abnormal, called)
+    return OperatingPoint(
+        threshold=threshold,
+        accuracy=float(accuracy_score(abnormal, called)),
+        f1=float(f1_score(abnormal, called, zero_division=0.0)),
+        sensitivity=float(hits / (hits + missed)),
+        specificity=float(true_normal / (true_normal + false_alarms)),
+    )
+
+
+def youden_threshold(abnormal: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+    """The score above which calling images abnormal makes sensitivity + specificity largest.
+
+    Of several the highest (Youden, *Index for rating diagnostic tests*, 1950).
+    """
+    false_alarms, sensitivity, thresholds = roc_curve(abnormal, scores, drop_intermediate=False)
+    # scikit-learn calls scores at its threshold abnormal, too: ours is the next lower score.
+    return float(thresholds[np.argmax(sensitivity - false_alarms) + 1])
+
+
+def calibration_check(
+    calibration: Calibration, normal_scores: NDArray[np.floating]
+) -> CalibrationCheck:
+    """Compare what calibration promised with what normal images got.
+
+    Parameters
+    ----------
+    calibration
+        The bundle's.
+    normal_scores
+        Image-level scores of normal images that neither training nor calibration saw, of shape
+        (n,), n >= 1.
+    """
+    alarms = int((normal_scores > calibration.threshold).sum())
+    interval = binomtest(alarms, len(normal_scores)).proportion_ci(CONFIDENCE, method="exact")
+    p_values = np.array([calibration.p_value(score) for score in normal_scores])
+    # The margin is for rounding: a p-value of 1 / 20 must not miss the level 0.05.
+    achieved = (p_values[:, None] <= np.array(LEVELS) + 1e-9).mean(axis=0)
+    return CalibrationCheck(
+        promised_false_alarm_rate=calibration.expected_false_alarm_rate,
+        false_alarm_rate=Estimate(
+            value=alarms / len(normal_scores), low=float(interval.low), high=float(interval.high)
+        ),
+        levels=LEVELS,
+        achieved=tuple(achieved.tolist()),
+        error=float(np.abs(achieved - LEVELS).mean()),
+    )
