@@ -44,6 +44,13 @@ class MemoryBank(nn.Module):
     ----------
     config
         Length and number of the features.
+
+    Attributes
+    ----------
+    bank
+        The features, float32 of shape (size, C').
+    unit
+        What a distance is divided by, a float32 scalar above 0.
     """
 
     bank: Tensor

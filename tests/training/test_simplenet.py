@@ -1,0 +1,215 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from tests.helpers import CPU, RecordingTrack, folder_content
+from training.baselines.simplenet import MARGIN, SimpleNet, SimpleNetwork
+from training.config import TrainConfig
+from training.images import open_radiograph
+from training.method import CHECKPOINTS, Fit
+from training.samples import Label, find_samples
+from training.train import train
+from wscxr.bundle import Bundle
+from wscxr.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.errors import ConfigError
+from wscxr.heads import Head
+
+NO_ANOMALY = torch.zeros(0, 0)
+CHANNELS = 12
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def normal_set(rows: int = 2000, seed: int = 0) -> Tensor:
+    """Features on a plane, off the origin and of unequal scale, as rectified maps are."""
+    plane = gaussian(3, CHANNELS, seed=99) * torch.logspace(-1, 1, CHANNELS)
+    return gaussian(rows, 3, seed=seed) @ plane + 4
+
+
+def off_plane(rows: int = 200) -> Tensor:
+    normal = normal_set(rows, seed=5)
+    return normal + 2 * normal_set().std(dim=0) * gaussian(rows, CHANNELS, seed=6)
+
+
+def fit(seed: int = 0, normal: Tensor | None = None, **changes: Any) -> Fit:
+    settings = {"hidden": 32, "steps": 200, "batch_size": 128, "learning_rate": 2e-3}
+    return SimpleNet(**(settings | changes)).fit(
+        normal_set() if normal is None else normal, NO_ANOMALY, seed=seed, device=CPU
+    )
+
+
+def state(found: Fit) -> dict[str, Tensor]:
+    return found.head.state_dict()
+
+
+def same(one: Fit, two: Fit) -> bool:
+    first, second = state(one), state(two)
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+@torch.no_grad()
+def score(found: Fit, features: Tensor) -> Tensor:
+    scores: Tensor = found.head(features)
+    return scores
+
+
+# --- the head -----------------------------------------------------------------------------------
+
+
+def test_the_folded_head_is_the_network() -> None:
+    features = normal_set(500)
+    torch.manual_seed(0)
+    network = SimpleNetwork(CHANNELS, 7)
+    # Nothing may be at its neutral start, where a forgotten part would not show.
+    for parameter in network.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    head = DiscriminatorConfig(in_features=CHANNELS, hidden=(7,)).build()
+    head.standardise_by(features.mean(dim=0), features.std(dim=0))
+    standardised = (features - features.mean(dim=0)) / features.std(dim=0)
+    network.train()
+    for _ in range(5):
+        network(standardised + torch.randn(CHANNELS))
+    network.fold_into(head)
+    assert network.training
+    with torch.no_grad():
+        expected = MARGIN - network.eval()(standardised)
+        torch.testing.assert_close(head(features), expected, atol=1e-5, rtol=1e-5)
+    assert expected.std() > 0.1
+
+
+def test_normal_features_score_below_zero_and_others_above_one() -> None:
+    found = fit()
+    assert isinstance(found.head, Discriminator)
+    assert found.head.config == DiscriminatorConfig(in_features=CHANNELS, hidden=(32,))
+    assert not found.head.training
+    assert score(found, normal_set(200, seed=7)).median() < 0.05
+    assert score(found, off_plane()).median() > 1
+    assert 0 <= found.metrics["loss"] < 0.5
+
+
+def test_the_loss_is_that_of_the_paper() -> None:
+    """Before the first step: the truncated L1 loss of the start, computed by hand."""
+    features = torch.ones(64, CHANNELS)
+    # Of copies nothing is left but noise: D is 0 on average, and the loss near 2 th = 1.
+    assert fit(normal=features, steps=1).metrics["loss"] == pytest.approx(1.0, abs=0.35)
+
+
+def test_more_noise_leaves_more_room_around_normal() -> None:
+    near = normal_set(300, seed=7) + 0.3 * normal_set().std(dim=0) * gaussian(300, CHANNELS)
+    assert score(fit(noise_std=0.2), near).mean() > score(fit(noise_std=1.5), near).mean() + 0.1
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def test_one_seed_gives_one_head_whatever_the_global_state() -> None:
+    torch.manual_seed(1)
+    one = fit(steps=20)
+    before = torch.random.get_rng_state()
+    two = fit(steps=20)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert same(one, two)
+    assert one.metrics == two.metrics
+    assert not same(one, fit(steps=20, seed=1))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise_std": 0.5},
+        {"steps": 21},
+        {"batch_size": 127},
+        {"adaptor_learning_rate": 1e-2},
+        {"learning_rate": 1e-3},
+        {"weight_decay": 0.1},
+    ],
+    ids=str,
+)
+def test_every_setting_is_used(change: dict[str, Any]) -> None:
+    assert not same(fit(steps=20), fit(**({"steps": 20} | change)))
+
+
+def test_checkpoints_tell_of_the_head_and_leave_training_as_it_was() -> None:
+    seen: list[Tensor] = []
+    probe = off_plane(50)
+
+    @torch.no_grad()
+    def look(head: Head) -> None:
+        seen.append(head(probe))
+
+    method = SimpleNet(hidden=8, steps=45, batch_size=64)
+    looked = method.fit(normal_set(), NO_ANOMALY, seed=0, device=CPU, checkpoint=look)
+    unlooked = method.fit(normal_set(), NO_ANOMALY, seed=0, device=CPU)
+    assert same(looked, unlooked)
+    assert len(seen) == CHECKPOINTS
+    assert torch.equal(seen[-1], score(looked, probe))
+    assert not torch.equal(seen[0], seen[-1])
+
+
+def test_progress_is_told_of_each_step() -> None:
+    track = RecordingTrack()
+    SimpleNet(hidden=4, steps=5, batch_size=8).fit(
+        normal_set(), NO_ANOMALY, seed=0, device=CPU, track=track
+    )
+    assert track.seen == track.totals == {"training the discriminator": 5}
+
+
+def test_copies_of_one_image_leave_scores_finite() -> None:
+    found = fit(normal=torch.ones(50, CHANNELS), steps=20)
+    assert torch.isfinite(score(found, off_plane())).all()
+
+
+def test_training_that_diverges_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="diverged"):
+        fit(normal=torch.full((50, CHANNELS), torch.inf), steps=3)
+
+
+# --- the whole run ------------------------------------------------------------------------------
+
+
+RUN = {
+    "method": "simplenet",
+    "steps": 200,
+    "batch_size": 128,
+    "adaptor_learning_rate": 1e-3,
+    "learning_rate": 1e-3,
+    "backbone": "resnet18",
+    "layers": ["layer1"],
+    "weights": "random",
+    "image_size": 64,
+    "p": 3,
+}
+
+
+def test_normal_images_alone_make_a_bundle_that_finds_abnormal_ones(
+    phantoms: Path, unseen: Path, tmp_path: Path
+) -> None:
+    normal = find_samples(phantoms / "normal", Label.NORMAL)
+    for name in ("one", "two"):
+        manifest = train(normal, TrainConfig.model_validate(RUN), tmp_path / name, CPU)
+    assert folder_content(tmp_path / "one") == folder_content(tmp_path / "two")
+    assert (manifest.training.k, manifest.training.method) == (0, "simplenet")
+    bundle = Bundle.load(tmp_path / "one", CPU)
+
+    def maps(kind: str) -> NDArray[np.float32]:
+        paths = sorted((unseen / kind).glob("*.png"))
+        found = bundle.predict([open_radiograph(path)[0] for path in paths])
+        return np.stack([prediction.anomaly_map for prediction in found])
+
+    abnormal = maps("abnormal")
+    side = abnormal.shape[1:]
+    masks = [
+        np.asarray(Image.open(path).resize(side, Image.Resampling.BOX)) > 127
+        for path in sorted((unseen / "masks").glob("*.png"))
+    ]
+    assert roc_auc_score(np.ravel(masks), abnormal.ravel()) > 0.65
+    assert abnormal.max(axis=(1, 2)).mean() > maps("normal").max(axis=(1, 2)).mean()
