@@ -55,4 +55,4 @@ def test_finds_pneumonia_in_unseen_children(tmp_path: Path) -> None:
     train(train_normal + train_abnormal, config, tmp_path / "1", CPU)
     found = evaluate(Bundle.load(tmp_path / "1", CPU), test_normal[:80] + test_abnormal)
 
-    assert found.auroc >= AUROC
+    assert found.image_level.auroc.value >= AUROC

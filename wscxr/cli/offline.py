@@ -170,10 +170,9 @@ def evaluate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Measure a bundle on labelled images that training never saw."""
-    from training.report import write_report
-
     from training.annotations import read_boxes, read_masks
     from training.evaluation import evaluate as run
+    from training.report import write_report
     from wscxr.bundle import Bundle
     from wscxr.cli.evaluation_table import show
     from wscxr.device import resolve_device
