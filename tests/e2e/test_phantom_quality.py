@@ -1,89 +1,105 @@
-"""Does it find what is there? The one slow test: half a minute on two cores.
+"""Does it find what is there? The slow tests: half a minute each on two cores.
 
-An untrained backbone, the paper's method, K = 16 and image-level labels only: on phantoms of
-patients it never saw, whose opacities are known to the pixel.
+The paper's method, K = 16 and image-level labels only, on phantoms of patients it never saw, whose
+opacities are known to the pixel: with an untrained backbone, which needs no download, and with a
+trained one where its weights are at hand (see CONTRIBUTING).
 """
 
-from dataclasses import dataclass
+import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
-from PIL import Image
-from sklearn.metrics import roc_auc_score
-from torch.nn import functional
 
 from tests.helpers import CPU
+from training.annotations import read_masks
 from training.config import TrainConfig
-from training.evaluation import Evaluation, evaluate
+from training.evaluation import evaluate
 from training.phantoms import write_phantoms
+from training.results import Evaluation
 from training.samples import load_samples
 from training.train import train
+from training.wscxr_method import Wscxr
 from wscxr.bundle import Bundle
-from wscxr.imaging import read_radiograph
 
+DATA = os.environ.get("WSCXR_TEST_DATA")
 SIZE = 192
 UNSEEN = 24
 
 
-@dataclass(frozen=True)
-class Found:
-    """What the trained bundle says of unseen phantoms."""
-
-    evaluation: Evaluation
-    maps: list[NDArray[np.float32]]
-    masks: list[NDArray[np.bool_]]
-
-
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quality")
     write_phantoms(folder / "train", normal=100, abnormal=16, size=SIZE, seed=0)
     write_phantoms(folder / "test", normal=UNSEEN, abnormal=UNSEEN, size=SIZE, seed=1)
+    return folder
+
+
+def measure(phantoms: Path, out: Path, config: TrainConfig) -> Evaluation:
+    """Train on one part and evaluate on the other."""
+    normal, abnormal = phantoms / "train/normal", phantoms / "train/abnormal"
+    train(load_samples(normal, abnormal, None, split="train"), config, out, CPU)
+    normal, abnormal = phantoms / "test/normal", phantoms / "test/abnormal"
+    return evaluate(
+        Bundle.load(out, CPU),
+        load_samples(normal, abnormal, None, split="test"),
+        annotations=read_masks(phantoms / "test/masks"),
+    )
+
+
+@pytest.fixture(scope="module")
+def found(phantoms: Path) -> Evaluation:
     config = TrainConfig(
         backbone="resnet18",
         layers=("layer1", "layer2"),
         weights="random",
         image_size=SIZE,
         k=16,
-        steps=1000,
-        r=0.1,  # about what part of a phantom its opacities cover, and then as much again
+        # Opacities cover about 5 % of a phantom; half of what mining keeps may be theirs.
+        method=Wscxr(steps=1000, r=0.1),
     )
-
-    def samples(part: str) -> list[Path]:
-        return [folder / part / kind for kind in ("normal", "abnormal")]
-
-    normal, abnormal = samples("train")
-    train(load_samples(normal, abnormal, None, split="train"), config, folder / "b", CPU)
-    bundle = Bundle.load(folder / "b", CPU)
-    normal, abnormal = samples("test")
-    maps, masks = [], []
-    for path in sorted(abnormal.iterdir()):
-        [prediction] = bundle.predict([read_radiograph(path.read_bytes())])
-        small = torch.from_numpy(prediction.anomaly_map)[None, None]
-        large = functional.interpolate(small, (SIZE, SIZE), mode="bilinear")[0, 0]
-        maps.append(large.numpy())
-        with Image.open(folder / "test" / "masks" / path.name) as mask:
-            masks.append(np.asarray(mask) > 0)
-    test = load_samples(normal, abnormal, None, split="test")
-    return Found(evaluate(bundle, test), maps, masks)
+    return measure(phantoms, phantoms / "untrained", config)
 
 
-def test_opacities_are_found_to_the_pixel(found: Found) -> None:
-    assert len(found.maps) == UNSEEN
-    assert 0.002 < np.mean(found.masks) < 0.25
-    pixel = roc_auc_score(np.stack(found.masks).ravel(), np.stack(found.maps).ravel())
-    assert pixel >= 0.95
+def test_opacities_are_found_to_the_pixel(found: Evaluation) -> None:
+    located = found.localisation
+    assert located is not None
+    assert located.n_images == UNSEEN
+    assert located.model.pixel_auroc >= 0.95
 
 
-def test_abnormal_images_score_higher(found: Found) -> None:
-    assert (found.evaluation.n_normal, found.evaluation.n_abnormal) == (UNSEEN, UNSEEN)
-    assert found.evaluation.auroc >= 0.85
+def test_maps_know_more_than_where_opacities_usually_are(found: Evaluation) -> None:
+    """An untrained backbone often points right beside an opacity, so this asks for less."""
+    located = found.localisation
+    assert located is not None
+    assert located.location_prior is not None
+    assert located.model.pointing_game >= located.location_prior.pointing_game + 0.2
+    assert located.model.pixel_auroc > located.location_prior.pixel_auroc
+    assert located.constant.pixel_auroc == 0.5
 
 
-def test_false_alarms_are_about_as_many_as_promised(found: Found) -> None:
+def test_abnormal_images_score_higher(found: Evaluation) -> None:
+    level = found.image_level
+    assert (level.n_normal, level.n_abnormal) == (UNSEEN, UNSEEN)
+    assert level.auroc.value >= 0.85
+
+
+def test_false_alarms_are_about_as_many_as_promised(found: Evaluation) -> None:
     """At most 1 in 21, by 20 images; that it is 7 of 24 or more has a chance of 0.9 %."""
-    alarms = round((1 - found.evaluation.specificity) * UNSEEN)
+    alarms = round(found.calibration.false_alarm_rate.value * UNSEEN)
     assert alarms <= 6
+
+
+@pytest.mark.skipif(DATA is None, reason="WSCXR_TEST_DATA is not set")
+def test_a_trained_backbone_points_at_the_opacities(phantoms: Path) -> None:
+    config = TrainConfig(
+        backbone="resnet18",
+        layers=("layer2",),
+        weights=str(Path(str(DATA)) / "weights/resnet18-imagenet-to-layer3.safetensors"),
+        image_size=SIZE,
+        k=16,
+        method=Wscxr(r=0.1),
+    )
+    located = measure(phantoms, phantoms / "trained", config).localisation
+    assert located is not None
+    assert located.model.pixel_auroc >= 0.95
+    assert located.model.pointing_game >= 0.9

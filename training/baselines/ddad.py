@@ -84,7 +84,7 @@ class Ddad(Network):
         """
         if budget is Budget.FULL:
             return cls(steps=5000)
-        return cls(size=32, steps=1250)
+        return cls(size=32, steps=1000)
 
     def fit(
         self,

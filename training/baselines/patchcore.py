@@ -9,6 +9,7 @@ from pydantic import Field
 from sklearn.random_projection import GaussianRandomProjection, johnson_lindenstrauss_min_dim
 from torch import Tensor
 
+from training.fitting import one_thread
 from training.method import Checkpoint, Fit, Method
 from wscxr.memory_bank import MemoryBank, MemoryBankConfig
 from wscxr.mining import nearest_normal_distance
@@ -69,10 +70,10 @@ class PatchCore(Method):
         count = max(1, round(self.coreset_ratio * len(normal)))
         if count < len(normal):
             first = int(torch.randint(len(normal), (1,), generator=generator))
-            centres = farthest_first(_project(normal, seed).to(device), first)
-            chosen = torch.tensor(
-                list(track(islice(centres, count), "choosing the coreset", count))
-            ).sort()[0]
+            centres = islice(farthest_first(_project(normal, seed).to(device), first), count)
+            with one_thread():
+                found = list(track(centres, "choosing the coreset", count))
+            chosen = torch.tensor(found).sort()[0]
         else:
             chosen = torch.arange(len(normal))
         head = MemoryBank(MemoryBankConfig(in_features=normal.shape[1], size=count))
