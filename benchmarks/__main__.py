@@ -1,4 +1,4 @@
-"""Run the benchmarks that need no data of anybody's; `anomalib_patchcore` is run by name."""
+"""Run the benchmarks that need no data; `anomalib_patchcore`, `mined_places` are run by name."""
 
 from benchmarks import serving, training_job
 

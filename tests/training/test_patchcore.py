@@ -74,6 +74,15 @@ def test_each_next_centre_is_the_farthest(rows: int, count: int) -> None:
     assert centres(points, count, first=3) == plain_search(points, count, first=3)
 
 
+def test_a_crowd_of_far_points_is_left_for_farther_ones() -> None:
+    """One centre among them makes all of them near, and others the farthest."""
+    crowd = 0.01 * gaussian(5000, 8) + 50
+    others = 5 * gaussian(100, 8, seed=1)
+    points = torch.cat([crowd, others])
+    points -= points.mean(dim=0)
+    assert centres(points, 90, first=5050) == plain_search(points, 90, first=5050)
+
+
 def test_the_coreset_covers_better_than_chance() -> None:
     points = skewed(3000)
     chosen = centres(points, 60)

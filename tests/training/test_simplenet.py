@@ -97,10 +97,19 @@ def test_normal_features_score_below_zero_and_others_above_one() -> None:
 
 
 def test_the_loss_is_that_of_the_paper() -> None:
-    """Before the first step: the truncated L1 loss of the start, computed by hand."""
-    features = torch.ones(64, CHANNELS)
-    # Of copies nothing is left but noise: D is 0 on average, and the loss near 2 th = 1.
-    assert fit(normal=features, steps=1).metrics["loss"] == pytest.approx(1.0, abs=0.35)
+    """The first step, by hand: max(0, th - D(q)) + max(0, th + D(q + noise)), th = 0.5."""
+    normal = normal_set(100)
+    torch.manual_seed(3)
+    network = SimpleNetwork(CHANNELS, 32)
+    generator = torch.Generator().manual_seed(3)
+    drawn = normal[torch.randint(100, (128,), generator=generator)]
+    noise = 0.7 * torch.randn(128, CHANNELS, generator=generator)
+    adapted = network.adaptor((drawn - normal.mean(dim=0)) / normal.std(dim=0, correction=0))
+    scores = network.discriminator(torch.cat([adapted, adapted + noise]))[:, 0].tolist()
+    real = sum(max(0.0, 0.5 - d) for d in scores[:128]) / 128
+    noisy = sum(max(0.0, 0.5 + d) for d in scores[128:]) / 128
+    found = fit(seed=3, normal=normal, steps=1, noise_std=0.7)
+    assert found.metrics["loss"] == pytest.approx(real + noisy, rel=1e-4)
 
 
 def test_more_noise_leaves_more_room_around_normal() -> None:

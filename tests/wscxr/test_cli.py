@@ -208,7 +208,7 @@ def test_skip_bad_names_the_file_and_goes_on(phantoms: Path, tmp_path: Path) -> 
         (["--weights", "none.pth"], 5, "weights_unavailable", "none.pth"),
         (["-k", "7"], 3, "not_enough_images", "K = 7"),
         (["--manifest", "m.csv"], 3, "invalid_data", "either a manifest"),
-        (["-k", "0"], 2, "invalid_config", "k: "),
+        (["-k", "0"], 2, "invalid_config", "needs anomaly images"),
         (["--p", "4"], 2, "invalid_config", "odd"),
         (["--backbone", "resnet99"], 2, "invalid_config", "resnet99"),
         (["--layers", "layer9"], 2, "invalid_config", "layer9"),

@@ -26,6 +26,11 @@ class DualEnsemble(nn.Module):
         self.module_a = nn.ModuleList([AutoencoderU(size) for _ in range(members)])
         self.module_b = nn.ModuleList([AutoencoderU(size) for _ in range(members)])
 
+    @property
+    def networks(self) -> list[AutoencoderU]:
+        """All members, those of module A first."""
+        return [*self.module_a, *self.module_b]
+
     def intra_discrepancy(self, images: Tensor) -> Tensor:
         """Map of module B's disagreement with itself: std of its reconstructions over sigma.
 

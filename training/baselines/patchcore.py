@@ -16,8 +16,7 @@ from wscxr.mining import nearest_normal_distance
 from wscxr.progress import Track, untracked
 
 _DISTORTION = 0.9
-"""Relative error of squared distances the coreset may be chosen at, as in anomalib; in practice
-it is far smaller."""
+"""Relative error allowed of the squared distances the coreset is chosen by, as in anomalib."""
 
 _BLOCK = 1 << 14
 """Features projected or compared at once: the set itself may lie on disk."""
@@ -39,9 +38,8 @@ class PatchCore(Method):
     Attributes
     ----------
     coreset_ratio
-        Fraction of the normal set's features that the bank keeps. 1 % is the paper's smallest: on
-        MVTec it costs 0.1 points of AUROC against 25 %, and it keeps a bundle to a few megabytes
-        and a search on a CPU to milliseconds.
+        Fraction of the normal set's features that the bank keeps. 1 % is the paper's smallest; it
+        keeps a bundle to a few megabytes and a search on a CPU to milliseconds.
     """
 
     uses_anomalies: ClassVar[bool] = False

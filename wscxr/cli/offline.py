@@ -101,8 +101,7 @@ def train(
 
     settings = resolve_config(
         config,
-        parse_settings(setting or [])
-        | {
+        {
             "method": method,
             "k": k,
             "seed": seed,
@@ -123,7 +122,8 @@ def train(
             "score_rule": score_rule,
             "calibration_fraction": calibration_fraction,
             "false_alarm_rate": false_alarm_rate,
-        },
+        }
+        | parse_settings(setting or []),
     )
     check_absent(out)
     with progress_bars() as progress:
