@@ -94,7 +94,7 @@ def test_lesion_recall_by_hand() -> None:
     quarter, fifth, none = np.zeros((3, 10, 10), np.bool_)
     quarter[6:10, 0] = True
     fifth[5:10, 4] = True
-    none[0:9, 8] = True
+    none[5:9, 9] = True  # up to 89, the eleventh
     assert lesion_recall([rising], [[quarter, fifth, none]]) == pytest.approx(1 / 3)
     # Lesions count, not images: 1 of 3, and then 1 of 1.
     assert lesion_recall([rising, rising], [[quarter, fifth, none], [quarter]]) == 0.5

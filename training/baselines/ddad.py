@@ -38,14 +38,14 @@ class Ddad(Network):
     **Where this setting is not the paper's.** The paper trains module A on the normal images and
     on thousands of *unlabelled* ones, many of them abnormal (RSNA: 3,851 normal and 4,000
     unlabelled images, 60 % of these abnormal). Here nothing is known but the normal images and
-    the K anomaly images. So the K anomaly images, without their label, stand for the
-    unlabelled abnormal ones: module A's loss is the same for every image. Drawn
-    in proportion to their number, they would be lost among the normal images and the two
-    modules would learn the same; they are therefore drawn so often that they make up the same
-    part of module A's batches as in the paper. What this cannot give is variety: module A sees K
-    different anomalies instead of 2,400, and the discrepancy is weaker for it. A number of this
-    class is no measurement of what DDAD does with a hospital's unlabelled images. The
-    refinement network of the later DDAD-ASR is left out.
+    the K anomaly images, which therefore stand for the unlabelled abnormal ones. Drawn in
+    proportion to their number they would be lost among the normal images, and the two modules
+    would learn the same; so they are drawn so often that they make up the same part of module
+    A's batches as in the paper. That is the one use made of their label: the loss is the same
+    for every image. What this cannot give is variety: module A sees K different anomalies
+    instead of 2,400, and the discrepancy is weaker for it. A number of this class says
+    little about DDAD with a hospital's unlabelled images. The refinement network of the later
+    DDAD-ASR is left out.
 
     Attributes
     ----------

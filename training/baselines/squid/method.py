@@ -100,4 +100,4 @@ class Squid(Network):
                 trainer.step(shift_and_zoom(normal[rows], random).to(device))
                 if checkpoint is not None and step in tell:
                     checkpoint(Scorer(generator, discriminator, normal, device))
-        return Scorer(generator.eval(), discriminator.eval(), normal, device)
+            return Scorer(generator.eval(), discriminator.eval(), normal, device)
