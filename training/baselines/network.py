@@ -26,7 +26,7 @@ class Budget(StrEnum):
     """How much work a network may do; both are fixed numbers of steps, never a stopwatch."""
 
     CPU = "cpu"
-    """Three trainings in about ten minutes on two cores: smaller images, fewer steps."""
+    """One training within ten minutes on two cores: smaller images, fewer steps."""
 
     FULL = "full"
     """The setting of the method's paper, for a GPU."""
