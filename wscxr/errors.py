@@ -11,7 +11,15 @@
     │   ├── MultiFrameImage        multi_frame_image
     │   ├── ImageTooSmall          image_too_small
     │   ├── TooManyPixels          too_many_pixels
-    │   └── BlankImage             blank_image
+    │   ├── BlankImage             blank_image
+    │   ├── UnsupportedSyntax      unsupported_transfer_syntax
+    │   └── OutOfScope             out_of_scope (a sound DICOM object that is not to be scored)
+    │       ├── NoPixelData        no_pixel_data
+    │       ├── ColourImage        colour_image
+    │       ├── WrongModality      wrong_modality
+    │       ├── WrongBodyPart      wrong_body_part
+    │       ├── LateralView        lateral_view
+    │       └── OwnResult          own_result
     ├── ConfigError                invalid_config
     ├── DataError                  invalid_data
     │   ├── ManifestError          invalid_manifest
@@ -93,6 +101,54 @@ class BlankImage(ImageError):
     """All pixels have the same value: there is nothing to score."""
 
     code = "blank_image"
+
+
+class UnsupportedSyntax(ImageError):
+    """No decoder reads this DICOM transfer syntax (PS3.5, section 10) with these pixels."""
+
+    code = "unsupported_transfer_syntax"
+
+
+class OutOfScope(ImageError):
+    """A sound DICOM object that is not to be scored; sending it again changes nothing."""
+
+    code = "out_of_scope"
+
+
+class NoPixelData(OutOfScope):
+    """The object holds no picture: a report, a presentation state, a float map."""
+
+    code = "no_pixel_data"
+
+
+class ColourImage(OutOfScope):
+    """The DICOM picture is in colour: a photograph or a screen capture, no radiograph."""
+
+    code = "colour_image"
+
+
+class WrongModality(OutOfScope):
+    """The modality is none of those that are scored."""
+
+    code = "wrong_modality"
+
+
+class WrongBodyPart(OutOfScope):
+    """The header does not say that the picture shows a chest."""
+
+    code = "wrong_body_part"
+
+
+class LateralView(OutOfScope):
+    """The header says that the view is lateral."""
+
+    code = "lateral_view"
+
+
+class OwnResult(OutOfScope):
+    """The object is a result of this program."""
+
+    code = "own_result"
 
 
 class ConfigError(WscxrError):

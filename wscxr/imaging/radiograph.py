@@ -1,9 +1,15 @@
 """One radiograph as read from its file."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,11 +21,18 @@ class Radiograph:
     pixels
         Grey values of shape (height, width), uint8 or uint16, bright where the body is dense.
     format
-        The container it came in: ``"PNG"`` or ``"JPEG"``.
+        The container it came in: ``"PNG"``, ``"JPEG"`` or ``"DICOM"``.
+    header
+        Of a DICOM file: its data set without the pixel data, which results refer to; it holds
+        patient data and is never logged.
+    warnings
+        What the reader had to assume, for the person who reads the score; no patient data.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
     format: str
+    header: Dataset | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def height(self) -> int:
