@@ -1,0 +1,61 @@
+"""DICOM files -> Radiograph: parse, check, decode, and the standard's grayscale pipeline.
+
+Needs the extra ``[dicom]``; `wscxr.imaging.reader` imports it when the first DICOM file comes.
+"""
+
+from pydicom import Dataset
+
+from wscxr.imaging.dicom.grayscale import to_grey
+from wscxr.imaging.dicom.parsing import parse
+from wscxr.imaging.dicom.pixels import decode
+from wscxr.imaging.dicom.quiet import silence_pydicom
+from wscxr.imaging.dicom.scope import check_scope
+from wscxr.imaging.dicom_rules import DicomRules
+from wscxr.imaging.limits import ImageLimits
+from wscxr.imaging.radiograph import Radiograph
+
+__all__ = ["read_dicom"]
+
+silence_pydicom()
+
+
+def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograph:
+    """Read one radiograph from a DICOM file.
+
+    Parameters
+    ----------
+    data
+        A file that `looks_like_dicom`, with or without preamble and file meta information.
+    limits
+        Checked against the header, and against that of a compressed stream, before decoding.
+    rules
+        Which objects are scored, and what the caller knows better than the header.
+
+    Returns
+    -------
+    Radiograph
+        uint16, bright where the body is dense, with `header` and `warnings`.
+
+    Raises
+    ------
+    CorruptImage, FileTooLarge, TooManyPixels, ImageTooSmall, MultiFrameImage, UnsupportedSyntax,
+    OutOfScope
+        See `wscxr.errors`.
+    """
+    dataset = parse(data, limits)
+    warnings = check_scope(dataset, rules)
+    stored = decode(dataset, limits)
+    pixels, grey_warnings = to_grey(stored, dataset, rules.assume.photometric_interpretation)
+    return Radiograph(
+        pixels=pixels,
+        format="DICOM",
+        header=_header(dataset),
+        warnings=(*warnings, *grey_warnings),
+    )
+
+
+def _header(dataset: Dataset) -> Dataset:
+    for name in ("PixelData", "OverlayData"):
+        if name in dataset:
+            delattr(dataset, name)
+    return dataset

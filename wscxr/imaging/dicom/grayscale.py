@@ -1,0 +1,129 @@
+"""The grayscale pipeline of PS3.4, N.2: stored values -> what is displayed.
+
+Every step acts on one value at a time, so the whole pipeline is one table over all stored values:
+pydicom's own functions fill it, and the pixels are looked up. That is exact, and for millions of
+pixels a hundred times cheaper than running each step over the picture.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+from wscxr.errors import CorruptImage
+
+_FULL = 65535
+_RANGE = (0.1, 99.9)
+"""Percentiles that stand for black and white where a file has no usable window."""
+
+
+def to_grey(
+    stored: NDArray[np.unsignedinteger], dataset: Dataset, photometric: str | None = None
+) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
+    """Bring stored values to grey that is bright where the body is dense.
+
+    In the standard's order: Modality LUT or rescale (C.11.1), VOI LUT or first window (C.11.2),
+    then inversion for MONOCHROME1 (C.7.6.3.1.2) or Presentation LUT Shape INVERSE (C.11.6).
+    Padding (C.7.5.1.1.2) becomes black; overlays, in the pixel's unused bits too, are left out.
+
+    Parameters
+    ----------
+    stored
+        Bit patterns of shape (rows, columns), uint8 or uint16.
+    dataset
+        Its header.
+    photometric
+        In place of the header's Photometric Interpretation.
+
+    Returns
+    -------
+    tuple
+        uint16 of the same shape, 0 for black and 65535 for the brightest value there can be; and
+        what had to be assumed: ``window_unusable``.
+
+    Raises
+    ------
+    CorruptImage
+        A lookup table is damaged.
+    """
+    bits = int(dataset.BitsStored)
+    patterns = _significant(stored, dataset, bits)
+    values = _values(bits, signed=bool(dataset.get("PixelRepresentation", 0)))
+    padding = _padding(values, dataset)
+    try:
+        rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
+    except Exception as error:  # noqa: BLE001 - pydicom raises anything on damaged tables
+        raise CorruptImage(f"the Modality LUT is damaged ({type(error).__name__})") from None
+    inverted = _inverted(dataset, photometric)
+
+    def look_up(shown: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint16]:
+        share = np.clip((shown - low) / max(high - low, np.finfo(np.float64).tiny), 0, 1)
+        table = np.round(_FULL * (1 - share if inverted else share)).astype(np.uint16)
+        table[padding] = 0
+        return np.take(table, patterns)
+
+    warnings: tuple[str, ...] = ()
+    if "VOILUTSequence" in dataset or "WindowWidth" in dataset:
+        windowed = _window(rescaled, dataset)
+        if windowed is not None:
+            grey = look_up(windowed, float(windowed.min()), float(windowed.max()))
+            if grey.min() != grey.max():
+                return grey, ()
+        warnings = ("window_unusable",)
+    counts = np.bincount(patterns.ravel(), minlength=len(values))
+    counts[padding] = 0
+    return look_up(rescaled, *_percentiles(rescaled, counts)), warnings
+
+
+def _significant(
+    stored: NDArray[np.unsignedinteger], dataset: Dataset, bits: int
+) -> NDArray[np.unsignedinteger]:
+    """The pixel alone, without what other bits may hold (an overlay, for one)."""
+    shift = int(dataset.get("HighBit", bits - 1)) + 1 - bits
+    allocated = stored.dtype.itemsize * 8
+    if shift == 0 and bits == allocated:
+        return stored
+    mask = stored.dtype.type(2**bits - 1)
+    return (stored >> stored.dtype.type(shift)) & mask if shift else stored & mask
+
+
+def _values(bits: int, *, signed: bool) -> NDArray[np.int32]:
+    """Stored value of each bit pattern (two's complement where signed)."""
+    values = np.arange(2**bits, dtype=np.int32)
+    return np.where(values >= 2 ** (bits - 1), values - 2**bits, values) if signed else values
+
+
+def _padding(values: NDArray[np.int32], dataset: Dataset) -> NDArray[np.bool_]:
+    first = dataset.get("PixelPaddingValue")
+    if not isinstance(first, int):
+        return np.zeros(len(values), dtype=bool)
+    last = dataset.get("PixelPaddingRangeLimit")
+    low, high = sorted((first, last if isinstance(last, int) else first))
+    return (values >= low) & (values <= high)
+
+
+def _window(rescaled: NDArray[np.float64], dataset: Dataset) -> NDArray[np.float64] | None:
+    """The table after the VOI transformation; None where that cannot be used."""
+    try:
+        # A LUT takes integers (C.11.2.1.1).
+        whole = np.round(rescaled).astype(np.int32) if "VOILUTSequence" in dataset else rescaled
+        windowed = np.asarray(apply_voi_lut(whole, dataset), dtype=np.float64)
+    except Exception:  # noqa: BLE001 - pydicom raises anything on damaged windows
+        return None
+    return windowed if np.isfinite(windowed).all() else None
+
+
+def _percentiles(rescaled: NDArray[np.float64], counts: NDArray[np.intp]) -> tuple[float, float]:
+    """Robust range of the picture, from how often each stored value occurs."""
+    order = np.argsort(rescaled, kind="stable")
+    share = np.cumsum(counts[order]) / max(int(counts.sum()), 1)
+    low, high = (int(np.searchsorted(share, q / 100)) for q in _RANGE)
+    last = len(order) - 1
+    return float(rescaled[order[min(low, last)]]), float(rescaled[order[min(high, last)]])
+
+
+def _inverted(dataset: Dataset, photometric: str | None) -> bool:
+    if photometric is not None:
+        return photometric == "MONOCHROME1"
+    said = (dataset.get("PhotometricInterpretation"), dataset.get("PresentationLUTShape"))
+    return bool(said[0] == "MONOCHROME1" or said[1] == "INVERSE")

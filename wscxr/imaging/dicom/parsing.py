@@ -1,0 +1,150 @@
+"""Bytes -> data set, within bounds; no pixel is decoded here."""
+
+import io
+import zlib
+from collections.abc import Callable
+
+from pydicom import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from wscxr.errors import CorruptImage, FileTooLarge, ImageError, NoPixelData
+from wscxr.imaging.limits import ImageLimits
+
+_PREAMBLE = 128
+_MAX_READS = 400_000
+"""Reads of the parser, two or three an element: a second's work, and a hundred real headers'."""
+
+_FOREIGN_PREAMBLES = (b"MZ", b"\x7fELF", b"\x89PNG", b"\xff\xd8\xff", b"%PDF", b"PK", b"#!", b"<")
+_PIXELS = BaseTag(0x7FE00010)
+_RADIOGRAPHS = ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.7")
+"""Stems of the SOP classes CR and DX, and Secondary Capture, which all have pixel data."""
+
+
+def parse(data: bytes, limits: ImageLimits) -> Dataset:
+    """Read the data set of a file, with or without preamble and file meta (PS3.10, 7.1).
+
+    Parameters
+    ----------
+    data
+        A file that looks like DICOM.
+    limits
+        `max_bytes` bounds the inflated size of a deflated data set (PS3.5, A.5) too.
+
+    Returns
+    -------
+    Dataset
+        With ``file_meta.TransferSyntaxUID`` always set, and with pixel data.
+
+    Raises
+    ------
+    CorruptImage
+        It is truncated or damaged, or other software would take it for another kind of file.
+    FileTooLarge
+        It inflates to more than the limit.
+    NoPixelData
+        It holds no pixel data.
+    """
+    if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" and data.startswith(_FOREIGN_PREAMBLES):
+        raise CorruptImage("the DICOM preamble is the head of a file of another format")
+    return guarded(lambda: _parse(data, limits))
+
+
+def guarded(work: Callable[[], Dataset]) -> Dataset:
+    """Run pydicom on hostile bytes: whatever it raises becomes `CorruptImage`."""
+    try:
+        return work()
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - pydicom raises anything on hostile bytes
+        # The cause may quote patient data: it must not travel along.
+        raise CorruptImage(f"the DICOM file is damaged ({type(error).__name__})") from None
+
+
+def _parse(data: bytes, limits: ImageLimits) -> Dataset:
+    inflated = _inflate(data, limits)
+    dataset = (
+        read_partial(_MeteredFile(data), force=True) if inflated is None else _explicit(inflated)
+    )
+    _set_syntax(dataset)
+    if "PixelData" not in dataset:
+        if str(dataset.get("SOPClassUID", "")).startswith(_RADIOGRAPHS) or "Rows" in dataset:
+            if not {"FloatPixelData", "DoubleFloatPixelData"} & set(dataset.dir("PixelData")):
+                raise CorruptImage("the DICOM file is truncated: it has no pixel data")
+        elif "SOPClassUID" not in dataset:
+            raise CorruptImage("the DICOM file is truncated: it does not say what it is")
+        raise NoPixelData("the DICOM object holds no picture")
+    # Elements are parsed when first looked at; a damaged one must be found here, not later.
+    for element in dataset:
+        if element.tag != _PIXELS and element.VR == "SQ":
+            _touch(element.value)
+    return dataset
+
+
+def _touch(items: list[Dataset]) -> None:
+    for item in items:
+        for element in item:
+            if element.VR == "SQ":
+                _touch(element.value)
+
+
+def _inflate(data: bytes, limits: ImageLimits) -> bytes | None:
+    """The data set of a deflated file; None where the file is not deflated."""
+    if data[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
+        return None
+    file = _MeteredFile(data)
+    file.seek(_PREAMBLE + 4)
+    meta = read_dataset(
+        file,
+        is_implicit_VR=False,
+        is_little_endian=True,
+        stop_when=lambda tag, _vr, _length: tag.group != 2,
+    )
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return None
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = inflater.decompress(data[file.tell() :], limits.max_bytes)
+    if inflater.unconsumed_tail:
+        raise FileTooLarge(f"the DICOM file inflates to more than {limits.max_bytes} bytes")
+    if not inflater.eof:
+        raise CorruptImage("the deflated DICOM file is truncated")
+    return content
+
+
+def _explicit(content: bytes) -> FileDataset:
+    dataset = read_dataset(_MeteredFile(content), is_implicit_VR=False, is_little_endian=True)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return FileDataset("", dataset, file_meta=meta, is_implicit_VR=False, is_little_endian=True)
+
+
+def _set_syntax(dataset: Dataset) -> None:
+    """Say how a data set without file meta information was found to be encoded."""
+    meta = dataset.file_meta
+    if "TransferSyntaxUID" in meta:
+        meta.TransferSyntaxUID = UID(str(meta.TransferSyntaxUID))
+        return
+    implicit, little = dataset.original_encoding
+    if implicit:
+        meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    else:
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+
+
+class _MeteredFile(io.BytesIO):
+    """A file in memory that a parser can read from only so often."""
+
+    _reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > _MAX_READS:
+            raise CorruptImage("the DICOM header has too many elements")
+        return super().read(size)

@@ -1,0 +1,149 @@
+"""Pixel data -> stored values, checked before anything is decoded."""
+
+import numpy as np
+from numpy.typing import NDArray
+from openjpeg.utils import get_parameters as j2k_parameters
+from pydicom import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from wscxr.errors import (
+    ColourImage,
+    CorruptImage,
+    ImageError,
+    ImageTooSmall,
+    MultiFrameImage,
+    TooManyPixels,
+    UnsupportedSyntax,
+)
+from wscxr.imaging.dicom.jpeg import frame_header, repair_scan_header
+from wscxr.imaging.limits import ImageLimits
+
+_J2K = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+_JPEG = frozenset({JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
+_JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
+_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEGLSNearLossless, HTJ2K})
+# Fixed, so that a score does not depend on what else happens to be installed.
+_PLUGINS: dict[UID, str] = {
+    **dict.fromkeys(_J2K | _JPEG, "pylibjpeg"),
+    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
+    JPEGBaseline8Bit: "pillow",
+    RLELossless: "pydicom",
+}
+
+
+def decode(dataset: Dataset, limits: ImageLimits) -> NDArray[np.unsignedinteger]:
+    """Decode the one frame of a grey image.
+
+    Returns
+    -------
+    NDArray
+        Bit patterns as stored, uint8 or uint16 of shape (rows, columns): neither shifted, nor
+        masked, nor with a sign.
+
+    Raises
+    ------
+    ColourImage, MultiFrameImage, ImageTooSmall, TooManyPixels
+        Before anything is decoded.
+    UnsupportedSyntax
+        No decoder reads this transfer syntax, or this stream in it.
+    CorruptImage
+        The pixel data is truncated or damaged, or contradicts the header.
+    """
+    syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
+    try:
+        _check(dataset, limits)
+        if syntax.is_private or not syntax.is_transfer_syntax:
+            raise UnsupportedSyntax("the transfer syntax is private or unknown")
+        if syntax.is_encapsulated:
+            _check_stream(dataset, syntax)
+        array, _ = get_decoder(syntax).as_array(
+            dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, "")
+        )
+        patterns = _patterns(array, dataset)
+        return _without_overshoot(patterns, dataset) if syntax in _LOSSY else patterns
+    except (ImageError, MemoryError):
+        raise
+    except NotImplementedError:
+        raise UnsupportedSyntax(f"no decoder reads transfer syntax {syntax.name}") from None
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
+        raise CorruptImage(
+            f"the pixel data ({syntax.name}) is truncated or damaged ({type(error).__name__})"
+        ) from None
+
+
+def _check(dataset: Dataset, limits: ImageLimits) -> None:
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    photometric = str(dataset.get("PhotometricInterpretation", ""))
+    if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
+        raise ColourImage("the DICOM picture is in colour; radiographs are grey")
+    if frames > 1:
+        raise MultiFrameImage(f"the DICOM object has {frames} frames; send one picture")
+    if rows * columns > limits.max_pixels:
+        raise TooManyPixels(
+            f"the image has {columns} x {rows} pixels; the limit is {limits.max_pixels} in all"
+        )
+    if min(rows, columns) < limits.min_side:
+        raise ImageTooSmall(
+            f"the image is {columns} x {rows} pixels; each side needs {limits.min_side}"
+        )
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    high = int(dataset.get("HighBit", stored - 1))
+    if allocated not in (8, 16) or not 0 < stored <= high + 1 <= allocated:
+        raise CorruptImage("bits allocated, bits stored and high bit contradict each other")
+
+
+def _check_stream(dataset: Dataset, syntax: UID) -> None:
+    """Hold the size that a compressed stream announces to that of the header."""
+    if syntax not in _PLUGINS:
+        raise UnsupportedSyntax(f"no decoder reads transfer syntax {syntax.name}")
+    if syntax == RLELossless:
+        return  # has no size of its own
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    if syntax in _J2K:
+        j2k = j2k_parameters(frame)
+        size, samples = (j2k["rows"], j2k["columns"]), j2k["samples_per_pixel"]
+    else:
+        jpeg = frame_header(frame)
+        size, samples = (jpeg.rows, jpeg.columns), jpeg.components
+        if syntax == JPEGExtended12Bit:
+            dataset.PixelData = encapsulate([repair_scan_header(frame)])
+    if size != (int(dataset.Rows), int(dataset.Columns)) or samples != 1:
+        raise CorruptImage("the compressed picture has another size than the header says")
+
+
+def _patterns(array: NDArray[np.generic], dataset: Dataset) -> NDArray[np.unsignedinteger]:
+    if array.shape != (int(dataset.Rows), int(dataset.Columns)):
+        raise CorruptImage("the picture has another size than the header says")
+    unsigned = np.uint8 if array.dtype.itemsize == 1 else np.uint16
+    if array.dtype.itemsize > 2:
+        raise CorruptImage("the decoded picture has more than 16 bits")
+    return array.astype(array.dtype.newbyteorder("="), copy=False).view(unsigned)
+
+
+def _without_overshoot(
+    patterns: NDArray[np.unsignedinteger], dataset: Dataset
+) -> NDArray[np.unsignedinteger]:
+    """Clip what lossy coding pushed past the largest stored value: white must not become black."""
+    if dataset.get("PixelRepresentation"):
+        return patterns
+    largest = patterns.dtype.type(2 ** int(dataset.BitsStored) - 1)
+    clipped: NDArray[np.unsignedinteger] = np.minimum(patterns, largest)
+    return clipped

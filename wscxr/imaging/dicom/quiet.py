@@ -1,0 +1,17 @@
+"""Keep pydicom's warnings, which quote header values, out of every log."""
+
+import logging
+import warnings
+
+from pydicom import config
+
+
+def silence_pydicom() -> None:
+    """Turn off pydicom's warnings and log records in this process.
+
+    Both quote the values they complain of, and those may be patient data. What matters of them is
+    told by the errors and warnings of this package.
+    """
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    config.settings.reading_validation_mode = config.IGNORE
+    warnings.filterwarnings("ignore", module=r"(pydicom|openjpeg|libjpeg|jpeg_ls)(\..*)?$")
