@@ -43,7 +43,7 @@ def to_result(
         image=ImageInfo.model_validate(outcome.image),
         timings_ms=TimingsMs.model_validate(outcome.timings),
         map=anomaly_map,
-        warnings=manifest.warnings,
+        warnings=outcome.warnings,
     )
 
 
@@ -52,8 +52,10 @@ def to_map_data(png: bytes, style: MapStyle) -> MapData:
     return MapData(style=style, base64=base64.b64encode(png).decode())
 
 
-def to_headers(result_id: str, model: Model, outcome: Outcome, style: MapStyle) -> dict[str, str]:
-    """Say in the headers of a PNG what `to_result` says in JSON; numbers read back exactly."""
+def to_headers(
+    result_id: str, model: Model, outcome: Outcome, style: MapStyle | None = None
+) -> dict[str, str]:
+    """Say in the headers what `to_result` says in JSON; numbers read back exactly."""
     prediction = outcome.prediction
     headers = {
         "X-Result-ID": result_id,

@@ -16,7 +16,7 @@ from service.auth import DECLARED_SECURITY, ApiKeyMiddleware
 from service.limits import BodyLimitMiddleware, keep_uploads_in_memory
 from service.logs import configure_logging
 from service.problems import install_problem_handlers
-from service.routes import health, maps, metrics, models, predict
+from service.routes import dicom, health, maps, metrics, models, predict
 from service.runtime import Runtime
 from service.settings import Settings, describe_settings_error
 from wscxr import __version__
@@ -89,7 +89,7 @@ def create_app(
     app.add_middleware(AccessMiddleware, metrics=runtime.metrics)
     security = DECLARED_SECURITY if settings.key is not None else []
     app.include_router(health.router)
-    for module in (predict, maps, models, metrics):
+    for module in (predict, dicom, maps, models, metrics):
         app.include_router(module.router, dependencies=security)
     return app
 

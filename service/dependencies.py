@@ -1,17 +1,19 @@
 """What routes ask for, as annotated aliases."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, File, Query, Request, UploadFile
 from starlette.datastructures import UploadFile as AnyUpload
 
+from service.drawing import map_drawer
 from service.errors import BatchTooLarge, InvalidRequest, TooManyFiles
-from service.pipeline import Pipeline
+from service.pipeline import Draw, Pipeline
 from service.registry import Registry
 from service.runtime import Runtime
 from service.schemas import MapDelivery
 from wscxr.heatmap import MapStyle
+from wscxr.imaging import Assumed
 
 
 async def get_runtime(request: Request) -> Runtime:
@@ -48,7 +50,7 @@ PipelineDep = Annotated[Pipeline, Depends(get_pipeline)]
 
 async def get_file(
     request: Request,
-    file: Annotated[UploadFile, File(description="One radiograph, PNG or JPEG.")],
+    file: Annotated[UploadFile, File(description="One radiograph: PNG, JPEG or DICOM.")],
 ) -> bytes:
     """The bytes of the one file of a request.
 
@@ -68,7 +70,7 @@ FileDep = Annotated[bytes, Depends(get_file)]
 async def get_files(
     request: Request,
     runtime: RuntimeDep,
-    files: Annotated[list[UploadFile], File(description="Radiographs, PNG or JPEG.")],
+    files: Annotated[list[UploadFile], File(description="Radiographs: PNG, JPEG or DICOM.")],
 ) -> list[bytes]:
     """The bytes of the files of a batch request, in order.
 
@@ -106,9 +108,9 @@ class MapChoice:
     style: MapStyle
 
     @property
-    def drawn(self) -> MapStyle | None:
-        """How it is drawn; None when no map is wanted."""
-        return None if self.delivery is MapDelivery.NONE else self.style
+    def draw(self) -> Draw | None:
+        """What draws it; None when no map is wanted."""
+        return None if self.delivery is MapDelivery.NONE else map_drawer(self.style)
 
 
 async def get_map_choice(
@@ -123,6 +125,30 @@ async def get_map_choice(
 
 
 MapChoiceDep = Annotated[MapChoice, Depends(get_map_choice)]
+
+
+async def get_assumed(
+    modality: Annotated[
+        str | None, Query(max_length=16, description="DICOM: in place of Modality.")
+    ] = None,
+    body_part: Annotated[
+        str | None, Query(max_length=16, description="DICOM: in place of Body Part Examined.")
+    ] = None,
+    view: Annotated[
+        str | None, Query(max_length=16, description="DICOM: in place of View Position.")
+    ] = None,
+    photometric: Annotated[
+        Literal["MONOCHROME1", "MONOCHROME2"] | None,
+        Query(description="DICOM: in place of Photometric Interpretation."),
+    ] = None,
+) -> Assumed:
+    """What the caller knows better than a DICOM header."""
+    return Assumed(
+        modality=modality, body_part=body_part, view=view, photometric_interpretation=photometric
+    )
+
+
+AssumedDep = Annotated[Assumed, Depends(get_assumed)]
 
 
 async def _take(file: UploadFile) -> bytes:

@@ -14,7 +14,9 @@ _CODES = {
     408: "upload_too_slow",
     413: "body_too_large, too_many_pixels or too_many_files",
     415: "unsupported_format",
-    422: "empty_file, corrupt_image, multi_frame_image, image_too_small, blank_image, "
+    422: "empty_file, corrupt_image, unsupported_transfer_syntax, no_pixel_data, colour_image, "
+    "wrong_modality, wrong_body_part, lateral_view, multi_frame_image, image_too_small, "
+    "blank_image, "
     "missing_file, too_many_files, model_required, map_too_large or invalid_request",
     500: "inference_failed or internal_error",
     503: "not_ready, queue_full or shutting_down; see Retry-After",
@@ -56,17 +58,21 @@ PNG_RESPONSE: dict[str, Any] = {
     "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
 }
 
+SCORE_HEADERS = {
+    "X-Result-ID": _header("string", "Id of the result."),
+    "X-Score": _header("number", "Image-level anomaly score."),
+    "X-P-Value": _header("number", "Conformal p-value, in (0, 1]."),
+    "X-Threshold": _header("number", "Scores above it are called abnormal."),
+    "X-Decision": _header("string", "normal or abnormal."),
+    "X-Model-Name": _header("string", "Name of the model."),
+    "X-Model-Version": _header("string", "Its version."),
+    "X-Model-SHA256": _header("string", "Its identity."),
+}
+
 SCORED_PNG_RESPONSE: dict[str, Any] = {
     **PNG_RESPONSE,
     "headers": {
-        "X-Result-ID": _header("string", "Id of the result."),
-        "X-Score": _header("number", "Image-level anomaly score."),
-        "X-P-Value": _header("number", "Conformal p-value, in (0, 1]."),
-        "X-Threshold": _header("number", "Scores above it are called abnormal."),
-        "X-Decision": _header("string", "normal or abnormal."),
-        "X-Model-Name": _header("string", "Name of the model."),
-        "X-Model-Version": _header("string", "Its version."),
-        "X-Model-SHA256": _header("string", "Its identity."),
+        **SCORE_HEADERS,
         "X-Score-Offset": _header("number", "raw16 only: score = offset + slope * grey value."),
         "X-Score-Slope": _header("number", "raw16 only: see X-Score-Offset."),
     },

@@ -15,10 +15,12 @@ from service.metrics import Metrics
 from service.registry import Model
 from wscxr.bundle import Prediction
 from wscxr.errors import WscxrError
-from wscxr.heatmap import MapStyle, map_png
-from wscxr.imaging import ImageLimits, Radiograph, read_radiograph
+from wscxr.imaging import Assumed, DicomRules, ImageLimits, Radiograph, read_radiograph
 
 T = TypeVar("T")
+
+Draw = Callable[[Model, Radiograph, Prediction], bytes]
+"""What is made of a scored radiograph: a PNG of its anomaly map, DICOM objects."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,18 @@ class Outcome:
         The image as read.
     prediction
         Score, p-value, decision and anomaly map.
-    png
-        The map as PNG, when one was asked for.
+    warnings
+        What must be known to read the score: of the model, and of this image.
+    drawn
+        What was drawn, when something was asked for.
     timings
         Where the time went.
     """
 
     image: ImageFacts
     prediction: Prediction
-    png: bytes | None
+    warnings: list[str]
+    drawn: bytes | None
     timings: Timings
 
 
@@ -79,6 +84,8 @@ class Pipeline:
         Where stage times go.
     limits
         Bounds on one image file.
+    rules
+        Which DICOM objects are scored.
     timeout_s
         Deadline of one image, in seconds.
     """
@@ -91,6 +98,7 @@ class Pipeline:
         metrics: Metrics,
         *,
         limits: ImageLimits,
+        rules: DicomRules,
         timeout_s: float,
     ) -> None:
         self.model = model
@@ -98,9 +106,10 @@ class Pipeline:
         self._images = images
         self._metrics = metrics
         self._limits = limits
+        self._rules = rules
         self._timeout_s = timeout_s
 
-    async def run(self, ticket: Ticket, data: bytes, style: MapStyle | None) -> Outcome:
+    async def run(self, ticket: Ticket, data: bytes, draw: Draw | None, assume: Assumed) -> Outcome:
         """Score one file.
 
         Parameters
@@ -109,8 +118,10 @@ class Pipeline:
             From the batcher.
         data
             The whole file.
-        style
-            How the map is drawn; None for no map.
+        draw
+            Draws the map or makes DICOM objects, in a worker thread; None for the score alone.
+        assume
+            What the caller knows better than a DICOM header.
 
         Raises
         ------
@@ -124,7 +135,7 @@ class Pipeline:
         ended = InternalError.code
         try:
             async with asyncio.timeout(self._timeout_s):
-                outcome = await self._run(ticket, data, style)
+                outcome = await self._run(ticket, data, draw, assume)
             ended = "ok"
             return outcome
         except TimeoutError:
@@ -140,32 +151,34 @@ class Pipeline:
             self.batcher.settle(ticket)
             self._metrics.images.labels(self.model.name, ended).inc()
 
-    async def _run(self, ticket: Ticket, data: bytes, style: MapStyle | None) -> Outcome:
+    async def _run(
+        self, ticket: Ticket, data: bytes, draw: Draw | None, assume: Assumed
+    ) -> Outcome:
         name = self.model.name
         started = time.perf_counter()
-        radiograph, image = await self._in_thread(lambda: self._decode(data))
+        radiograph, image = await self._in_thread(lambda: self._decode(data, assume))
         decoded = time.perf_counter()
         self._metrics.decode.labels(name).observe(decoded - started)
         facts = ImageFacts(radiograph.width, radiograph.height, radiograph.format, radiograph.bits)
-        if style is None:
+        warnings = [*self.model.bundle.manifest.warnings, *radiograph.warnings]
+        if draw is None:
             del radiograph  # full-size pixels need not wait in the queue with it
             scored = await self.batcher.score(ticket, image)
-            png, encode_s = None, 0.0
+            drawn, encode_s = None, 0.0
         else:
             scored = await self.batcher.score(ticket, image)
             drawing = time.perf_counter()
-            anomaly_map = scored.prediction.anomaly_map
-            scale = self.model.bundle.manifest.colour_scale
-            png = await self._in_thread(lambda: map_png(radiograph, anomaly_map, style, scale))
+            drawn = await self._in_thread(lambda: draw(self.model, radiograph, scored.prediction))
             encode_s = time.perf_counter() - drawing
             self._metrics.encode.labels(name).observe(encode_s)
         total = time.perf_counter() - started
         seconds = (decoded - started, scored.queue_s, scored.inference_s, encode_s, total)
         timings = Timings(*(round(1000 * value, 3) for value in seconds))
-        return Outcome(facts, scored.prediction, png, timings)
+        return Outcome(facts, scored.prediction, warnings, drawn, timings)
 
-    def _decode(self, data: bytes) -> tuple[Radiograph, Tensor]:
-        radiograph = read_radiograph(data, self._limits)
+    def _decode(self, data: bytes, assume: Assumed) -> tuple[Radiograph, Tensor]:
+        rules = self._rules.model_copy(update={"assume": assume})
+        radiograph = read_radiograph(data, self._limits, rules)
         return radiograph, self.model.bundle.prepare(radiograph)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -120,5 +120,6 @@ class Runtime:
             self._images,
             self.metrics,
             limits=settings.image_limits,
+            rules=settings.dicom,
             timeout_s=settings.request_timeout_s,
         )

@@ -47,7 +47,7 @@ class ImageInfo(_Answer):
 
     width: int = Field(ge=1, description="Columns, in pixels, upright.")
     height: int = Field(ge=1, description="Rows, in pixels, upright.")
-    format: str = Field(description="Container, recognised by its bytes: PNG or JPEG.")
+    format: str = Field(description="Container, recognised by its bytes: PNG, JPEG or DICOM.")
     bits: int = Field(description="Bits per grey value: 8 or 16.")
 
 
@@ -100,7 +100,9 @@ class PredictionResult(_Answer):
     image: ImageInfo
     timings_ms: TimingsMs
     map: MapLink | MapData | None = Field(description="The anomaly map, when asked for.")
-    warnings: list[str] = Field(description="What must be known of the model to read the score.")
+    warnings: list[str] = Field(
+        description="What must be known to read the score: of the model, and of this image."
+    )
 
 
 class BatchItem(_Answer):

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wscxr.imaging import ImageLimits
+from wscxr.imaging import DicomRules, ImageLimits
 
 _MIB = 1024 * 1024
 
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
         A value is out of range, or two contradict each other.
     """
 
-    model_config = SettingsConfigDict(env_prefix="WSCXR_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="WSCXR_", env_nested_delimiter="__", frozen=True)
 
     model_store: Path = Field(
         default=Path("model_store"), description="Folder of bundles, <name>/<version>/ each."
@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     )
     map_ttl_s: PositiveFloat = Field(
         default=300, description="How long an anomaly map stays behind its URL, in seconds."
+    )
+    dicom: DicomRules = Field(
+        default=DicomRules(), description="Which DICOM objects are scored; WSCXR_DICOM__LATERAL."
+    )
+    dicom_results: tuple[Literal["sc", "sr", "pm", "seg", "gsps"], ...] = Field(
+        default=("sc", "sr"), min_length=1, description="DICOM objects that are made, as JSON."
     )
     log_level: Literal["info", "warning", "error"] = "info"
 

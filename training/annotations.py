@@ -241,11 +241,18 @@ def _read_mask(file: Path) -> NDArray[np.bool_]:
 def _shown_size(path: Path) -> tuple[int, int]:
     """Width and height of an image as it is shown, from its header."""
     try:
+        with path.open("rb") as file:
+            head = file.read(132)
+        if looks_like_dicom(head):
+            radiograph = read_radiograph(path.read_bytes())
+            return radiograph.width, radiograph.height
         with Image.open(path, formats=("PNG", "JPEG")) as image:
             # The base class's, because that of PNG files decodes the picture.
             turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) >= 5
             return image.size[::-1] if turned else image.size
     except FileNotFoundError as error:
         raise DataError(f"there is no image {path}") from error
+    except ImageError as error:
+        raise DataError(f"{path}: {error} ({error.code})") from error
     except Exception as error:  # Pillow raises anything on hostile bytes.
         raise DataError(f"{path}: the image cannot be read") from error

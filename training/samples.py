@@ -7,10 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from wscxr.errors import DataError, ManifestError, NotEnoughImages
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
-"""File names taken from folders; a manifest may name any file."""
-
+from wscxr.imaging import find_images
 
 SPLITS = ("train", "val", "test")
 """Values of a manifest's split column; rows of ``val`` are for the user's own purposes."""
@@ -46,7 +43,7 @@ class Sample:
 
 
 def find_samples(folder: Path, label: Label) -> list[Sample]:
-    """Find all PNG and JPEG files below a folder, in the order of their paths.
+    """Find all PNG, JPEG and DICOM files below a folder, in the order of their paths.
 
     Raises
     ------
@@ -57,11 +54,9 @@ def find_samples(folder: Path, label: Label) -> list[Sample]:
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
-    found = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    found = find_images(folder)
     if not found:
-        raise NotEnoughImages(f"{folder} holds no PNG or JPEG file")
+        raise NotEnoughImages(f"{folder} holds no PNG, JPEG or DICOM file")
     return [Sample(path, label) for path in found]
 
 

@@ -18,8 +18,7 @@
     │       ├── ColourImage        colour_image
     │       ├── WrongModality      wrong_modality
     │       ├── WrongBodyPart      wrong_body_part
-    │       ├── LateralView        lateral_view
-    │       └── OwnResult          own_result
+    │       └── LateralView        lateral_view
     ├── ConfigError                invalid_config
     ├── DataError                  invalid_data
     │   ├── ManifestError          invalid_manifest
@@ -143,12 +142,6 @@ class LateralView(OutOfScope):
     """The header says that the view is lateral."""
 
     code = "lateral_view"
-
-
-class OwnResult(OutOfScope):
-    """The object is a result of this program."""
-
-    code = "own_result"
 
 
 class ConfigError(WscxrError):

@@ -8,10 +8,19 @@ from fastapi import APIRouter, Request
 
 from service.answers import to_headers, to_map_data, to_result
 from service.batching import Ticket
-from service.dependencies import FileDep, FilesDep, MapChoice, MapChoiceDep, PipelineDep, StyleQuery
+from service.dependencies import (
+    AssumedDep,
+    FileDep,
+    FilesDep,
+    MapChoice,
+    MapChoiceDep,
+    PipelineDep,
+    StyleQuery,
+)
 from service.disconnect import while_connected
 from service.documented import PREDICT_PROBLEMS, SCORED_PNG_RESPONSE
-from service.pipeline import Outcome, Pipeline
+from service.drawing import map_drawer
+from service.pipeline import Draw, Outcome, Pipeline
 from service.problems import to_problem
 from service.routes.maps import PngResponse, keep_map
 from service.schemas import (
@@ -23,16 +32,21 @@ from service.schemas import (
     PredictionResult,
 )
 from wscxr.heatmap import MapStyle
+from wscxr.imaging import Assumed
 
 router = APIRouter(tags=["predict"])
 
 
 @router.post("/v1/predict", responses=PREDICT_PROBLEMS)
 async def predict(
-    request: Request, pipeline: PipelineDep, data: FileDep, choice: MapChoiceDep
+    request: Request,
+    pipeline: PipelineDep,
+    data: FileDep,
+    choice: MapChoiceDep,
+    assume: AssumedDep,
 ) -> PredictionResult:
     """Score one radiograph; with `map`, draw its anomaly map too."""
-    outcome = await _score_one(request, pipeline, data, choice.drawn)
+    outcome = await score_one(request, pipeline, data, choice.draw, assume)
     return _result(request, request.state.request_id, pipeline, outcome, choice)
 
 
@@ -45,22 +59,27 @@ async def predict_map(
     request: Request,
     pipeline: PipelineDep,
     data: FileDep,
+    assume: AssumedDep,
     style: StyleQuery = MapStyle.OVERLAY,
 ) -> PngResponse:
     """Score one radiograph and answer with its anomaly map; the scores are in the headers."""
-    outcome = await _score_one(request, pipeline, data, style)
+    outcome = await score_one(request, pipeline, data, map_drawer(style), assume)
     headers = to_headers(request.state.request_id, pipeline.model, outcome, style)
-    return PngResponse(outcome.png, headers=headers)
+    return PngResponse(outcome.drawn, headers=headers)
 
 
 @router.post("/v1/predict/batch", responses=PREDICT_PROBLEMS)
 async def predict_batch(
-    request: Request, pipeline: PipelineDep, files: FilesDep, choice: MapChoiceDep
+    request: Request,
+    pipeline: PipelineDep,
+    files: FilesDep,
+    choice: MapChoiceDep,
+    assume: AssumedDep,
 ) -> BatchResult:
     """Score several radiographs: one result or one error for each, in order."""
     with pipeline.batcher.admit(len(files)) as tickets:
         outcomes = await while_connected(
-            request, _score_all(pipeline, tickets, files, choice.drawn)
+            request, _score_all(pipeline, tickets, files, choice.draw, assume)
         )
     items = [
         _item(request, place, pipeline, outcome, choice) for place, outcome in enumerate(outcomes)
@@ -68,17 +87,22 @@ async def predict_batch(
     return BatchResult(id=request.state.request_id, items=items)
 
 
-async def _score_one(
-    request: Request, pipeline: Pipeline, data: bytes, style: MapStyle | None
+async def score_one(
+    request: Request, pipeline: Pipeline, data: bytes, draw: Draw | None, assume: Assumed
 ) -> Outcome:
+    """Score one file for as long as the client waits; errors as `Pipeline.run`."""
     with pipeline.batcher.admit(1) as tickets:
-        return await while_connected(request, pipeline.run(tickets[0], data, style))
+        return await while_connected(request, pipeline.run(tickets[0], data, draw, assume))
 
 
 async def _score_all(
-    pipeline: Pipeline, tickets: list[Ticket], files: list[bytes], style: MapStyle | None
+    pipeline: Pipeline,
+    tickets: list[Ticket],
+    files: list[bytes],
+    draw: Draw | None,
+    assume: Assumed,
 ) -> Sequence[Outcome | BaseException]:
-    runs = [pipeline.run(*pair, style) for pair in zip(tickets, files, strict=True)]
+    runs = [pipeline.run(*pair, draw, assume) for pair in zip(tickets, files, strict=True)]
     return await asyncio.gather(*runs, return_exceptions=True)
 
 
@@ -86,10 +110,10 @@ def _result(
     request: Request, result_id: str, pipeline: Pipeline, outcome: Outcome, choice: MapChoice
 ) -> PredictionResult:
     anomaly_map: MapLink | MapData | None = None
-    if outcome.png is not None and choice.delivery is MapDelivery.BASE64:
-        anomaly_map = to_map_data(outcome.png, choice.style)
-    elif outcome.png is not None:
-        url = keep_map(request, result_id, outcome.png)
+    if outcome.drawn is not None and choice.delivery is MapDelivery.BASE64:
+        anomaly_map = to_map_data(outcome.drawn, choice.style)
+    elif outcome.drawn is not None:
+        url = keep_map(request, result_id, outcome.drawn)
         anomaly_map = MapLink(style=choice.style, url=url)
     return to_result(result_id, pipeline.model, outcome, anomaly_map)
 

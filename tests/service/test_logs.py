@@ -38,7 +38,7 @@ def test_nothing_a_client_sent_is_logged(
             ]
         ]
 
-        def broken(_: bytes, __: object) -> None:
+        def broken(*_: object) -> None:
             raise RuntimeError(MARKER)
 
         monkeypatch.setattr("service.pipeline.read_radiograph", broken)

@@ -7,8 +7,9 @@ import typer
 from rich.console import Console
 
 from wscxr.cli.console import Tracker, progress_bars, warn
-from wscxr.cli.options import BundlePath, Device, JsonFile
+from wscxr.cli.options import BundlePath, Device, JsonFile, LateralOption
 from wscxr.errors import ConfigError, DataError
+from wscxr.imaging import Assumed, DicomRules, LateralRule, find_images
 
 app = typer.Typer()
 bundle_app = typer.Typer(help="Look at bundles.", no_args_is_help=True)
@@ -17,22 +18,41 @@ bundle_app = typer.Typer(help="Look at bundles.", no_args_is_help=True)
 @app.command(epilog="Example: `wscxr predict model_store/chest/1 a.png b.jpg --maps maps/`")
 def predict(
     bundle: BundlePath,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG files.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="PNG, JPEG or DICOM files, or folders of them."),
+    ],
     json_file: JsonFile = None,
     maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write one anomaly map per image here.")
     ] = None,
     style: Annotated[str, typer.Option(help="Of the maps: overlay, heat or raw16.")] = "overlay",
+    dicom: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the DICOM results of DICOM images here."),
+    ] = None,
+    objects: Annotated[
+        str, typer.Option(help="Which DICOM results: of sc, sr, pm, seg and gsps.")
+    ] = "sc,sr",
+    lateral: LateralOption = LateralRule.REFUSE,
+    modality: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
+    body_part: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
+    view: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
     device: Device = "auto",
 ) -> None:
     """Score images; one that cannot be read is reported, and the others are still scored."""
     from wscxr.bundle import Bundle
     from wscxr.cli.predictions import PredictionTable, map_style
+    from wscxr.cli.result_files import ResultFiles
     from wscxr.device import resolve_device
 
-    table = PredictionTable(
-        Bundle.load(bundle, resolve_device(device)), images, map_style(style), maps
+    loaded = Bundle.load(bundle, resolve_device(device))
+    results = None if dicom is None else ResultFiles(loaded, dicom, objects.split(","))
+    rules = DicomRules(
+        lateral=lateral, assume=Assumed(modality=modality, body_part=body_part, view=view)
     )
+    images = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
+    table = PredictionTable(loaded, images, map_style(style), maps, rules, results)
     warn(table.bundle.manifest.warnings)
     with progress_bars() as progress:
         for image in Tracker(progress)(images, "scoring", len(images)):

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from wscxr.bundle import Bundle
+from wscxr.cli.result_files import ResultFiles
 from wscxr.errors import ConfigError, ImageError
 from wscxr.files import write_file
 from wscxr.heatmap import MapStyle, map_png
-from wscxr.imaging import read_radiograph
+from wscxr.imaging import DicomRules, read_radiograph
 
 
 def map_style(name: str) -> MapStyle:
@@ -41,14 +42,26 @@ class PredictionTable:
         How maps are drawn.
     maps
         Folder for the maps; None for none.
+    rules
+        Which DICOM objects are scored.
+    results
+        Writes the DICOM results of one; None for none.
     """
 
     def __init__(
-        self, bundle: Bundle, images: Sequence[Path], style: MapStyle, maps: Path | None
+        self,
+        bundle: Bundle,
+        images: Sequence[Path],
+        style: MapStyle,
+        maps: Path | None,
+        rules: DicomRules,
+        results: ResultFiles | None,
     ) -> None:
         self.bundle = bundle
         self._style = style
         self._maps = maps
+        self._rules = rules
+        self._results = results
         self._unique = len({path.stem for path in images}) == len(images)
         self._rows: list[dict[str, object]] = []
 
@@ -62,7 +75,7 @@ class PredictionTable:
         row: dict[str, object] = {"image": str(image)}
         self._rows.append(row)
         try:
-            radiograph = read_radiograph(image.read_bytes())
+            radiograph = read_radiograph(image.read_bytes(), rules=self._rules)
         except ImageError as error:
             row |= {"error": str(error), "code": error.code}
             return
@@ -76,10 +89,14 @@ class PredictionTable:
             "threshold": prediction.threshold,
             "decision": prediction.decision.value,
         }
+        if radiograph.warnings:
+            row["warnings"] = list(radiograph.warnings)
+        # Images of one name in several folders must not overwrite each other's files.
+        name = image.stem if self._unique else f"{len(self._rows):04d}-{image.stem}"
+        if self._results is not None and radiograph.header is not None:
+            row["dicom"] = [str(path) for path in self._results.write(name, radiograph, prediction)]
         if self._maps is not None:
-            # Images of one name in several folders must not overwrite each other's map.
-            prefix = "" if self._unique else f"{len(self._rows):04d}-"
-            target = self._maps / f"{prefix}{image.stem}.{self._style}.png"
+            target = self._maps / f"{name}.{self._style}.png"
             png = map_png(
                 radiograph,
                 prediction.anomaly_map,

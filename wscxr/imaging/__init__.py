@@ -1,10 +1,11 @@
 """From the bytes of a file to the input of a model; every input limit lives here."""
 
 from wscxr.imaging.dicom_rules import Assumed, DicomRules, LateralRule
+from wscxr.imaging.folder import find_images
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.model_input import InputConfig, Intensity, to_model_input
 from wscxr.imaging.radiograph import Radiograph
-from wscxr.imaging.reader import read_radiograph
+from wscxr.imaging.reader import looks_like_dicom, read_radiograph
 
 __all__ = [
     "Assumed",
@@ -14,6 +15,8 @@ __all__ = [
     "Intensity",
     "LateralRule",
     "Radiograph",
+    "find_images",
+    "looks_like_dicom",
     "read_radiograph",
     "to_model_input",
 ]
