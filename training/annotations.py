@@ -17,7 +17,7 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 from wscxr.errors import DataError, ImageError, ManifestError
-from wscxr.imaging import ImageLimits
+from wscxr.imaging import ImageLimits, looks_like_dicom, read_radiograph
 from wscxr.imaging.raster import read_raster
 
 GRID = 256

@@ -7,9 +7,8 @@ import typer
 from rich.console import Console
 
 from wscxr.cli.console import Tracker, progress_bars, warn
-from wscxr.cli.options import BundlePath, Device, JsonFile, LateralOption
+from wscxr.cli.options import BundlePath, Device, JsonFile
 from wscxr.errors import ConfigError, DataError
-from wscxr.imaging import Assumed, DicomRules, LateralRule, find_images
 
 app = typer.Typer()
 bundle_app = typer.Typer(help="Look at bundles.", no_args_is_help=True)
@@ -29,12 +28,14 @@ def predict(
     style: Annotated[str, typer.Option(help="Of the maps: overlay, heat or raw16.")] = "overlay",
     dicom: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write the DICOM results of DICOM images here."),
+        typer.Option(metavar="DIR", help="Write DICOM results of DICOM images."),
     ] = None,
     objects: Annotated[
         str, typer.Option(help="Which DICOM results: of sc, sr, pm, seg and gsps.")
     ] = "sc,sr",
-    lateral: LateralOption = LateralRule.REFUSE,
+    lateral: Annotated[
+        str, typer.Option(help="What is done with lateral DICOM views: refuse, warn or accept.")
+    ] = "refuse",
     modality: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
     body_part: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
     view: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
@@ -42,15 +43,17 @@ def predict(
 ) -> None:
     """Score images; one that cannot be read is reported, and the others are still scored."""
     from wscxr.bundle import Bundle
-    from wscxr.cli.predictions import PredictionTable, map_style
+    from wscxr.cli.predictions import PredictionTable, lateral_rule, map_style
     from wscxr.cli.result_files import ResultFiles
     from wscxr.device import resolve_device
+    from wscxr.imaging import Assumed, DicomRules, find_images
 
     loaded = Bundle.load(bundle, resolve_device(device))
-    results = None if dicom is None else ResultFiles(loaded, dicom, objects.split(","))
-    rules = DicomRules(
-        lateral=lateral, assume=Assumed(modality=modality, body_part=body_part, view=view)
+    results = (
+        None if dicom is None else ResultFiles(loaded, bundle.resolve(), dicom, objects.split(","))
     )
+    assume = Assumed(modality=modality, body_part=body_part, view=view)
+    rules = DicomRules(lateral=lateral_rule(lateral), assume=assume)
     images = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
     table = PredictionTable(loaded, images, map_style(style), maps, rules, results)
     warn(table.bundle.manifest.warnings)

@@ -12,7 +12,7 @@ from wscxr.cli.result_files import ResultFiles
 from wscxr.errors import ConfigError, ImageError
 from wscxr.files import write_file
 from wscxr.heatmap import MapStyle, map_png
-from wscxr.imaging import DicomRules, read_radiograph
+from wscxr.imaging import DicomRules, LateralRule, read_radiograph
 
 
 def map_style(name: str) -> MapStyle:
@@ -27,6 +27,20 @@ def map_style(name: str) -> MapStyle:
         return MapStyle(name)
     except ValueError:
         raise ConfigError(f"style {name!r} is none of {', '.join(MapStyle)}") from None
+
+
+def lateral_rule(name: str) -> LateralRule:
+    """Parse what is done with lateral views.
+
+    Raises
+    ------
+    ConfigError
+        There is no such rule.
+    """
+    try:
+        return LateralRule(name)
+    except ValueError:
+        raise ConfigError(f"lateral {name!r} is none of {', '.join(LateralRule)}") from None
 
 
 class PredictionTable:

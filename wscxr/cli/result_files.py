@@ -16,6 +16,8 @@ class ResultFiles:
     ----------
     bundle
         What scores them.
+    path
+        Its folder, ``<name>/<version>``.
     folder
         Where the files go.
     kinds
@@ -27,7 +29,7 @@ class ResultFiles:
         There is no such kind, or the extra that is needed is not installed.
     """
 
-    def __init__(self, bundle: Bundle, folder: Path, kinds: Sequence[str]) -> None:
+    def __init__(self, bundle: Bundle, path: Path, folder: Path, kinds: Sequence[str]) -> None:
         try:
             from wscxr.dicom_results import Algorithm, ResultKind
         except ModuleNotFoundError as error:
@@ -37,7 +39,7 @@ class ResultFiles:
         except ValueError as error:
             raise ConfigError(f"{error}: take {', '.join(ResultKind)}") from None
         manifest = bundle.manifest
-        self._algorithm = Algorithm(manifest.name, manifest.version, manifest.sha256)
+        self._algorithm = Algorithm(path.parent.name, path.name, manifest.sha256)
         self._scale = manifest.colour_scale
         self._folder = folder
 
