@@ -10,6 +10,13 @@ from training.phantoms import write_phantoms
 from training.samples import load_samples
 from training.train import train
 from wscxr.bundle import Bundle, write_bundle
+from wscxr.imaging.dicom.quiet import silence_pydicom
+
+
+@pytest.fixture(autouse=True)
+def _quiet_pydicom() -> None:
+    """pytest puts its own warning filters in place of the process's for each test."""
+    silence_pydicom()
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def manifest(folder: Path, text: str | bytes) -> Path:
 
 
 def test_folders_are_read_recursively_in_the_order_of_paths(tmp_path: Path) -> None:
-    touch(tmp_path, "b.PNG", "a/z.jpg", "a/deep/er/x.jpeg", "c.JpEg", "notes.txt", "d.dcm")
+    touch(tmp_path, "b.PNG", "a/z.jpg", "a/deep/er/x.jpeg", "c.JpEg", "notes.txt", "d.tiff")
     (tmp_path / "folder.png").mkdir()
     found = find_samples(tmp_path, Label.NORMAL)
     names = [sample.path.relative_to(tmp_path).as_posix() for sample in found]

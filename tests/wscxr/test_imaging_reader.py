@@ -184,10 +184,6 @@ def bomb(kind: bytes, head: bytes) -> bytes:
     return raw_png(48, 40, extra=png_chunk(kind, head + payload), body=body)
 
 
-def dicom() -> bytes:
-    return bytes(128) + b"DICM" + bytes(100)
-
-
 BAD: dict[str, tuple[Callable[[], bytes], type[ImageError], str]] = {
     "empty": (lambda: b"", EmptyFile, "empty_file"),
     "text": (lambda: b"this is not an image", UnsupportedFormat, "unsupported_format"),
@@ -196,7 +192,6 @@ BAD: dict[str, tuple[Callable[[], bytes], type[ImageError], str]] = {
     "tiff": (lambda: encode(GREY, "TIFF"), UnsupportedFormat, "unsupported_format"),
     "webp": (lambda: encode(COLOUR, "WEBP"), UnsupportedFormat, "unsupported_format"),
     "bmp": (lambda: encode(GREY, "BMP"), UnsupportedFormat, "unsupported_format"),
-    "dicom": (dicom, UnsupportedFormat, "unsupported_format"),
     "svg": (lambda: b"<svg></svg>", UnsupportedFormat, "unsupported_format"),
     "png signature only": (lambda: encode(GREY)[:8], CorruptImage, "corrupt_image"),
     "jpeg signature only": (lambda: b"\xff\xd8\xff", CorruptImage, "corrupt_image"),

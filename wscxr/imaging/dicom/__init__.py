@@ -3,8 +3,6 @@
 Needs the extra ``[dicom]``; `wscxr.imaging.reader` imports it when the first DICOM file comes.
 """
 
-from pydicom import Dataset
-
 from wscxr.imaging.dicom.grayscale import to_grey
 from wscxr.imaging.dicom.parsing import parse
 from wscxr.imaging.dicom.pixels import decode
@@ -46,16 +44,10 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograp
     warnings = check_scope(dataset, rules)
     stored = decode(dataset, limits)
     pixels, grey_warnings = to_grey(stored, dataset, rules.assume.photometric_interpretation)
+    del dataset.PixelData
     return Radiograph(
         pixels=pixels,
         format="DICOM",
-        header=_header(dataset),
+        header=dataset,
         warnings=(*warnings, *grey_warnings),
     )
-
-
-def _header(dataset: Dataset) -> Dataset:
-    for name in ("PixelData", "OverlayData"):
-        if name in dataset:
-            delattr(dataset, name)
-    return dataset

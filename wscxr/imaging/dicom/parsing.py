@@ -75,11 +75,11 @@ def _parse(data: bytes, limits: ImageLimits) -> Dataset:
     )
     _set_syntax(dataset)
     if "PixelData" not in dataset:
-        if str(dataset.get("SOPClassUID", "")).startswith(_RADIOGRAPHS) or "Rows" in dataset:
-            if not {"FloatPixelData", "DoubleFloatPixelData"} & set(dataset.dir("PixelData")):
-                raise CorruptImage("the DICOM file is truncated: it has no pixel data")
-        elif "SOPClassUID" not in dataset:
-            raise CorruptImage("the DICOM file is truncated: it does not say what it is")
+        kind = UID(str(dataset.get("SOPClassUID", "")))
+        floats = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
+        # An unknown class is what is left of one where the file was cut.
+        if not kind.keyword or kind.startswith(_RADIOGRAPHS) or ("Rows" in dataset and not floats):
+            raise CorruptImage("the DICOM file is truncated: it has no pixel data")
         raise NoPixelData("the DICOM object holds no picture")
     # Elements are parsed when first looked at; a damaged one must be found here, not later.
     for element in dataset:

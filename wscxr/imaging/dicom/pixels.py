@@ -1,5 +1,8 @@
 """Pixel data -> stored values, checked before anything is decoded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from numpy.typing import NDArray
 from openjpeg.utils import get_parameters as j2k_parameters
@@ -72,9 +75,10 @@ def decode(dataset: Dataset, limits: ImageLimits) -> NDArray[np.unsignedinteger]
             raise UnsupportedSyntax("the transfer syntax is private or unknown")
         if syntax.is_encapsulated:
             _check_stream(dataset, syntax)
-        array, _ = get_decoder(syntax).as_array(
-            dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, "")
-        )
+        with _all_bits(dataset, syntax):
+            array, _ = get_decoder(syntax).as_array(
+                dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, "")
+            )
         patterns = _patterns(array, dataset)
         return _without_overshoot(patterns, dataset) if syntax in _LOSSY else patterns
     except (ImageError, MemoryError):
@@ -127,6 +131,21 @@ def _check_stream(dataset: Dataset, syntax: UID) -> None:
             dataset.PixelData = encapsulate([repair_scan_header(frame)])
     if size != (int(dataset.Rows), int(dataset.Columns)) or samples != 1:
         raise CorruptImage("the compressed picture has another size than the header says")
+
+
+@contextmanager
+def _all_bits(dataset: Dataset, syntax: UID) -> Iterator[None]:
+    """Have pydicom hand out native bits as they are: it masks them, but never shifts them."""
+    if syntax.is_encapsulated and syntax != RLELossless:
+        yield
+        return
+    kept = {name: dataset.get(name) for name in ("BitsStored", "HighBit")}
+    dataset.BitsStored, dataset.HighBit = dataset.BitsAllocated, dataset.BitsAllocated - 1
+    try:
+        yield
+    finally:
+        dataset.BitsStored = kept["BitsStored"]
+        dataset.HighBit = kept["BitsStored"] - 1 if kept["HighBit"] is None else kept["HighBit"]
 
 
 def _patterns(array: NDArray[np.generic], dataset: Dataset) -> NDArray[np.unsignedinteger]:

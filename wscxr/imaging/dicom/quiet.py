@@ -14,4 +14,5 @@ def silence_pydicom() -> None:
     """
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     config.settings.reading_validation_mode = config.IGNORE
-    warnings.filterwarnings("ignore", module=r"(pydicom|openjpeg|libjpeg|jpeg_ls)(\..*)?$")
+    # A warning is put down to the module that called pydicom.
+    warnings.filterwarnings("ignore", module=r"(pydicom|openjpeg|libjpeg|wscxr\.imaging\.dicom)\b")
