@@ -11,7 +11,7 @@ COPY wscxr wscxr
 COPY training training
 COPY service service
 RUN uv pip install --no-cache --python /opt/wscxr/bin/python --compile-bytecode \
-    --torch-backend "${TORCH_BACKEND}" --constraints constraints.txt .
+    --torch-backend "${TORCH_BACKEND}" --constraints constraints.txt '.[dicom]'
 
 FROM python:${PYTHON_VERSION}-slim
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent wscxr
@@ -22,6 +22,8 @@ ENV PATH=/opt/wscxr/bin:$PATH \
     WSCXR_MODEL_STORE=/model_store \
     WSCXR_HOST=0.0.0.0 \
     WSCXR_PORT=8000
+# The watcher keeps its cursor here: a named volume takes over the owner.
+RUN mkdir /state && chown 10001 /state
 USER 10001
 VOLUME /model_store
 EXPOSE 8000
