@@ -1,25 +1,38 @@
 """Reading DICOM: encodings, the grayscale pipeline, scope rules and hostile files."""
 
+import contextlib
 import csv
+import functools
+import io
 import os
+import shutil
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 from pydicom.uid import (
+    JPEG2000,
     MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -397,6 +410,74 @@ def test_an_exported_folder_is_searched(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("nothing")
     (tmp_path / "table.csv").write_text("nothing")
     assert [path.name for path in find_images(tmp_path)] == ["IM000001", "b.dcm"]
+
+
+DCMCJPEG = shutil.which("dcmcjpeg")
+
+
+@pytest.mark.skipif(DCMCJPEG is None, reason="DCMTK is not installed")
+@pytest.mark.parametrize(
+    ("option", "syntax", "tolerance"),
+    [
+        ("--encode-lossless", JPEGLossless, 0),
+        ("--encode-lossless-sv1", JPEGLosslessSV1, 0),
+        ("--encode-extended", JPEGExtended12Bit, 1500),
+    ],
+)
+def test_jpeg_of_another_maker_is_read(
+    option: str, syntax: Any, tolerance: int, tmp_path: Path
+) -> None:
+    plain, coded = tmp_path / "plain.dcm", tmp_path / "coded.dcm"
+    plain.write_bytes(written(dataset(**WINDOW)))
+    assert DCMCJPEG is not None
+    subprocess.run([DCMCJPEG, option, plain, coded], check=True)
+    found = read_radiograph(coded.read_bytes())
+    assert found.header is not None
+    assert found.header.file_meta.TransferSyntaxUID == syntax
+    wanted = read(dataset(**WINDOW)).pixels.astype(float)
+    assert np.abs(found.pixels - wanted).mean() <= tolerance
+
+
+def test_eight_bit_jpeg_is_read() -> None:
+    smooth = (picture(8)[::16, ::16].repeat(16, 0).repeat(16, 1)).astype(np.uint8)
+    coded = dataset(smooth, 8)
+    buffer = io.BytesIO()
+    Image.fromarray(smooth).save(buffer, "JPEG", quality=95)
+    coded.PixelData = encapsulate([buffer.getvalue()])
+    coded["PixelData"].is_undefined_length = True
+    coded.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    difference = read(coded).pixels.astype(float) - read(dataset(smooth, 8)).pixels
+    assert np.abs(difference).mean() < 400
+
+
+def test_white_that_lossy_coding_pushed_too_high_stays_white() -> None:
+    # 10 bits stored in a stream of 12: decoders may hand out more than 1023.
+    over = dataset(np.where(picture(10) > 500, 1030, 100).astype(np.uint16), 12)
+    over.compress(JPEG2000Lossless, generate_instance_uid=False)
+    over.file_meta.TransferSyntaxUID = JPEG2000
+    over.BitsStored, over.HighBit = 10, 9
+    assert (read(over).pixels[picture(10) > 500] == 65535).all()
+
+
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 8000), st.integers(0, 255)), min_size=1, max_size=8),
+    cut=st.none() | st.integers(0, 8000),
+    syntax=st.sampled_from([None, RLELossless, JPEGLSLossless, JPEG2000Lossless]),
+)
+@settings(max_examples=150, deadline=None)
+def test_mutated_files_are_read_or_refused(
+    changes: list[tuple[int, int]], cut: int | None, syntax: Any
+) -> None:
+    mutated = bytearray(original(syntax))
+    for place, value in changes:
+        mutated[place % len(mutated)] = value
+    with contextlib.suppress(ImageError):
+        assert read_radiograph(bytes(mutated[:cut])).pixels.dtype == np.uint16
+
+
+@functools.cache
+def original(syntax: Any) -> bytes:
+    return written(dataset() if syntax is None else compressed(syntax))
 
 
 DATA = os.environ.get("WSCXR_TEST_DATA")
