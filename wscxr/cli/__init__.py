@@ -8,7 +8,7 @@ What a command found goes to standard output; progress and messages to standard 
 
 import typer
 
-from wscxr.cli import offline, online
+from wscxr.cli import offline, online, pacs
 from wscxr.cli.console import stderr
 from wscxr.errors import (
     BundleError,
@@ -41,6 +41,7 @@ app = typer.Typer(
 app.add_typer(offline.app)
 app.add_typer(online.app)
 app.add_typer(online.bundle_app, name="bundle")
+app.add_typer(pacs.app, name="pacs")
 
 
 def main() -> None:

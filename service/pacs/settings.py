@@ -1,0 +1,113 @@
+"""Everything that can be set of the bridge: arguments or ``WSCXR_PACS_...`` variables."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_MIB = 1024 * 1024
+
+
+class PacsSettings(BaseSettings):
+    """Settings of the bridge; each is read from ``WSCXR_PACS_<NAME>`` unless given.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A value is missing or out of range, or two contradict each other.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="WSCXR_PACS_", frozen=True)
+
+    url: HttpUrl = Field(description="Root of Orthanc's REST API, or of a DICOMweb server.")
+    kind: Literal["orthanc", "dicomweb"] = Field(
+        default="orthanc", description="Whether arrivals come from /changes or from QIDO-RS."
+    )
+    dicomweb_path: str = Field(
+        default="dicom-web", description="Where DICOMweb lies below the root of Orthanc."
+    )
+    user: str | None = Field(default=None, description="User for HTTP basic authentication.")
+    password: SecretStr | None = Field(default=None, description="Password of that user.")
+    password_file: Path | None = Field(default=None, description="File with it, instead.")
+    token: SecretStr | None = Field(default=None, description="Bearer token.")
+    token_file: Path | None = Field(default=None, description="File with it, instead.")
+    ca_file: Path | None = Field(
+        default=None, description="PEM certificates to trust in place of the system's."
+    )
+    service_url: HttpUrl = Field(
+        default=HttpUrl("http://127.0.0.1:8000"), description="Root of the scoring service."
+    )
+    service_key: SecretStr | None = Field(default=None, description="Its API key.")
+    service_key_file: Path | None = Field(default=None, description="File with it, instead.")
+    model: str | None = Field(default=None, description="Model to score with, if it has several.")
+    modalities: tuple[str, ...] = Field(
+        default=("CR", "DX", "SC", "OT"),
+        min_length=1,
+        description="Modalities that are pulled at all, as JSON; the service decides the rest.",
+    )
+    state: Path = Field(default=Path("pacs.sqlite3"), description="Cursor and failures.")
+    start: Literal["beginning", "now"] = Field(
+        default="beginning", description="Orthanc, empty state: take what is there already, or not."
+    )
+    since_days: PositiveInt = Field(
+        default=3, description="DICOMweb: how old a study date may be, in days."
+    )
+    poll_s: PositiveFloat = Field(default=2, description="Pause when nothing arrived, in seconds.")
+    workers: PositiveInt = Field(default=4, le=64, description="Instances under way at once.")
+    timeout_s: PositiveFloat = Field(default=60, description="Of one request, in seconds.")
+    tries: PositiveInt = Field(default=5, description="On an instance that a server fails on.")
+    min_pause_s: PositiveFloat = Field(default=0.5, description="First pause before a retry.")
+    max_pause_s: PositiveFloat = Field(default=60, description="Longest pause before a retry.")
+    max_bytes: PositiveInt = Field(default=256 * _MIB, description="Largest instance, in bytes.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address of /metrics and /health.")
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of /metrics and /health; 0 takes any."
+    )
+    shutdown_timeout_s: PositiveFloat = Field(
+        default=20, description="How long work under way may go on after SIGTERM, in seconds."
+    )
+    log_level: Literal["info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in ("password", "token", "service_key"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"give {name} or {name}_file, not both")
+            self.secret(name)
+        has_token = self.secret("token") is not None
+        if has_token and self.user is not None:
+            raise ValueError("give a user or a token, not both")
+        if (self.user is None) != (self.secret("password") is None):
+            raise ValueError("user and password go together")
+        for url in (self.url, self.service_url):
+            if url.username or url.password or url.query or url.fragment:
+                raise ValueError("an address must hold no credentials, query or fragment")
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise ValueError("ca_file is not a file")
+        return self
+
+    def secret(self, name: str) -> str | None:
+        """A secret, wherever it comes from; None when it is not set.
+
+        Parameters
+        ----------
+        name
+            password, token or service_key.
+
+        Raises
+        ------
+        ValueError
+            Its file cannot be read, or is empty.
+        """
+        value: SecretStr | None = getattr(self, name)
+        path: Path | None = getattr(self, f"{name}_file")
+        if path is None:
+            return None if value is None else value.get_secret_value()
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise ValueError(f"{name}_file cannot be read") from None
+        if not text:
+            raise ValueError(f"{name}_file is empty")
+        return text

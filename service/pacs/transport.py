@@ -1,0 +1,149 @@
+"""HTTP to one server, with its failures sorted by what is to be done about them."""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from service.pacs.errors import (
+    AnalyserFault,
+    AnalyserRefuses,
+    AnalyserUnavailable,
+    ArchiveFault,
+    ArchiveRefuses,
+    ArchiveUnavailable,
+    Faulty,
+    Unavailable,
+)
+from service.pacs.settings import PacsSettings
+
+_BUSY = frozenset({429, 502, 503})
+_REFUSES = frozenset({401, 403, 407})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, content type and body of an answer that is neither busy, refusing nor failing."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Server:
+    """One server, behind a pool of connections.
+
+    Parameters
+    ----------
+    http
+        The pool.
+    unavailable, refuses, fault
+        What is raised when it cannot be reached, refuses everything, or fails.
+    max_bytes
+        Largest body that is read, after any content encoding.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        unavailable: type[Unavailable],
+        refuses: type[Unavailable],
+        fault: type[Faulty],
+        max_bytes: int,
+    ) -> None:
+        self._http = http
+        self._unavailable = unavailable
+        self._refuses = refuses
+        self.fault = fault
+        self._max_bytes = max_bytes
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        file: bytes | None = None,
+    ) -> Answer:
+        """Send one request and read the answer; 2xx and the other 4xx are returned.
+
+        Parameters
+        ----------
+        method, path, params, headers
+            As HTTP has them; the path is relative to the server's root.
+        content
+            Body.
+        file
+            Body of a form with this one file, instead.
+
+        Raises
+        ------
+        Unavailable
+            No connection, or 429, 502, 503; or the server refuses: 3xx, 401, 403, 407.
+        Faulty
+            Another 5xx, no answer in time, or a larger one than allowed.
+        """
+        # A fixed name: whatever a file was called has no business here.
+        files = None if file is None else {"file": ("instance.dcm", file, "application/dicom")}
+        try:
+            async with self._http.stream(
+                method, path, params=params, headers=headers, content=content, files=files
+            ) as response:
+                self._judge(response.status_code)
+                body = await self._read(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            raise self._unavailable from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError):
+            # From None, here and above: their messages hold addresses with UIDs in them.
+            raise self.fault from None
+        return Answer(response.status_code, response.headers.get("content-type", ""), body)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    def _judge(self, status: int) -> None:
+        if status in _BUSY:
+            raise self._unavailable
+        if status in _REFUSES or 300 <= status < 400:
+            raise self._refuses
+        if status >= 500:
+            raise self.fault
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > self._max_bytes:
+                raise self.fault
+        return bytes(body)
+
+
+def archive_server(settings: PacsSettings) -> Server:
+    """The PACS, with its credentials and the certificates to trust."""
+    token, password = settings.secret("token"), settings.secret("password")
+    auth = None
+    if settings.user is not None and password is not None:
+        auth = httpx.BasicAuth(settings.user, password)
+    http = httpx.AsyncClient(
+        base_url=str(settings.url),
+        auth=auth,
+        headers={} if token is None else {"Authorization": f"Bearer {token}"},
+        verify=ssl.create_default_context(cafile=settings.ca_file),
+        timeout=settings.timeout_s,
+    )
+    return Server(http, ArchiveUnavailable, ArchiveRefuses, ArchiveFault, settings.max_bytes)
+
+
+def service_server(settings: PacsSettings) -> Server:
+    """The scoring service, with its API key."""
+    key = settings.secret("service_key")
+    http = httpx.AsyncClient(
+        base_url=str(settings.service_url),
+        headers={} if key is None else {"X-API-Key": key},
+        timeout=settings.timeout_s,
+    )
+    return Server(http, AnalyserUnavailable, AnalyserRefuses, AnalyserFault, settings.max_bytes)

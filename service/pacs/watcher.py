@@ -1,0 +1,191 @@
+"""Follows an archive: everything that arrives is worked on, and finished in order of arrival."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from service.pacs.bridge import Bridge, Ending, Outcome
+from service.pacs.errors import Faulty, InstanceGone, PacsError, Refused
+from service.pacs.feed import Arrival, Feed
+from service.pacs.instance import tag
+from service.pacs.metrics import PacsMetrics
+from service.pacs.retries import Retries, Stopping
+from service.pacs.state import State
+
+logger = logging.getLogger(__name__)
+
+_AHEAD = 256
+"""Arrivals that are held at most; the archive keeps the rest."""
+
+
+@dataclass(frozen=True)
+class _Pending:
+    arrival: Arrival
+    seen: float
+    task: asyncio.Task[None]
+
+
+class Watcher:
+    """Works on what arrives until it is stopped.
+
+    Parameters
+    ----------
+    feed
+        Tells what arrives.
+    bridge
+        Does the work.
+    state
+        Where failures are kept.
+    metrics
+        Where everything is counted.
+    retries
+        How often and when to try again.
+    workers
+        Instances under way at once.
+    poll_s
+        Pause when nothing arrived, in seconds.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        bridge: Bridge,
+        state: State,
+        metrics: PacsMetrics,
+        retries: Retries,
+        *,
+        workers: int,
+        poll_s: float,
+    ) -> None:
+        self._feed = feed
+        self._bridge = bridge
+        self._state = state
+        self._metrics = metrics
+        self._retries = retries
+        self._places = asyncio.Semaphore(workers)
+        self._poll_s = poll_s
+        self._pending: deque[_Pending] = deque()
+
+    async def run(self, stop: asyncio.Event, grace_s: float) -> None:
+        """Watch until told to stop; then let work under way end.
+
+        Parameters
+        ----------
+        stop
+            Set to stop; the same event that ends the pauses of the retries.
+        grace_s
+            How long work under way may go on then, in seconds.
+        """
+        try:
+            while not stop.is_set():
+                await self._round()
+        except Stopping:
+            pass
+        finally:
+            await self._drain(grace_s)
+
+    async def work_on(self, key: str) -> Outcome:
+        """Do all there is to do for one instance; set it aside if it fails for good.
+
+        Raises
+        ------
+        Unavailable
+            A server cannot be used, and the retries are not patient.
+        Stopping
+            The program ends.
+        """
+        study = None
+
+        async def work() -> Outcome:
+            nonlocal study
+            instance = await self._feed.locate(key)
+            study = instance.study
+            return await self._bridge.process(instance)
+
+        try:
+            outcome = await self._retries.run(work, self._bridge.probe)
+        except InstanceGone:
+            outcome = Outcome(Ending.GONE)
+        except (Faulty, Refused) as error:
+            outcome = Outcome(
+                Ending.FAILED, error.reason if isinstance(error, Refused) else error.code
+            )
+        except (PacsError, Stopping):
+            raise
+        except Exception:
+            # Nobody foresaw this one; it must not stop the others.
+            logger.exception("unexpected error", extra={"instance": tag(key)})
+            outcome = Outcome(Ending.FAILED, "internal_error")
+        if outcome.ending is Ending.FAILED:
+            self._state.set_aside(key, study, outcome.code or "")
+        else:
+            self._state.readmit(key)
+            self._metrics.working()
+        self._metrics.ended(study, outcome)
+        facts = {"instance": tag(key), "outcome": outcome.ending.value, "code": outcome.code}
+        logger.log(
+            logging.WARNING if outcome.ending is Ending.FAILED else logging.INFO,
+            "instance done",
+            extra=facts,
+        )
+        return outcome
+
+    async def _round(self) -> None:
+        found = []
+        if len(self._pending) < _AHEAD:
+            found = await self._look()
+        now = time.monotonic()
+        for arrival in found:
+            self._pending.append(_Pending(arrival, now, asyncio.create_task(self._one(arrival))))
+        self._finish()
+        if not found:
+            await self._until_something()
+
+    async def _look(self) -> list[Arrival]:
+        try:
+            found = await self._retries.run(self._feed.arrivals, self._bridge.probe)
+        except Faulty as error:
+            # The archive works but for this question: it is asked again, what is known goes on.
+            self._metrics.failing(error)
+            return []
+        if not self._pending:
+            self._metrics.working()
+        return found
+
+    async def _until_something(self) -> None:
+        """Wait for the oldest to end, but no longer than until the next look at the archive."""
+        if self._pending:
+            await asyncio.wait([self._pending[0].task], timeout=self._poll_s)
+            self._finish()
+        else:
+            await self._retries.pause(self._poll_s)
+
+    async def _one(self, arrival: Arrival) -> None:
+        if arrival.key is not None:
+            async with self._places:
+                if self._retries.stopping:
+                    raise Stopping
+                await self.work_on(arrival.key)
+
+    def _finish(self) -> None:
+        while self._pending and self._pending[0].task.done():
+            # Raises what is no failure of the instance: the program ends.
+            self._pending[0].task.result()
+            self._feed.finished(self._pending.popleft().arrival)
+        oldest = self._pending[0].seen if self._pending else None
+        self._metrics.waiting(self._feed.backlog, oldest, len(self._state.failures()))
+
+    async def _drain(self, grace_s: float) -> None:
+        tasks = [pending.task for pending in self._pending]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._pending:
+            pending = self._pending.popleft()
+            if pending.task.cancelled() or pending.task.exception() is not None:
+                return
+            self._feed.finished(pending.arrival)

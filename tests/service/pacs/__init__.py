@@ -1,0 +1,1 @@
+"""The bridge, against a real Orthanc."""

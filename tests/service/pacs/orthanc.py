@@ -1,0 +1,108 @@
+"""A real Orthanc on loopback, and an independent view of what it holds."""
+
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.multipart import RELATED, related
+from tests.service.serving import wait_for
+
+USER, PASSWORD = "bridge", "not-a-secret"
+_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
+def installed() -> bool:
+    return shutil.which("Orthanc") is not None and _PLUGIN.exists()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Orthanc:
+    """One server, its database in a folder; it may be stopped and started again."""
+
+    def __init__(self, folder: Path, certificate: Path | None = None) -> None:
+        self.port, self.dicom_port = free_port(), free_port()
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        self._verify = certificate
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True)
+        config: dict[str, Any] = {
+            "Name": "test",
+            "StorageDirectory": str(folder / "db"),
+            "IndexDirectory": str(folder / "db"),
+            "Plugins": [str(_PLUGIN)],
+            "HttpPort": self.port,
+            "DicomPort": self.dicom_port,
+            "DicomAlwaysAllowStore": True,
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": True,
+            "RegisteredUsers": {USER: PASSWORD},
+            "OverwriteInstances": False,
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        }
+        if certificate is not None:
+            config |= {"SslEnabled": True, "SslCertificate": str(certificate)}
+        (folder / "orthanc.json").write_text(json.dumps(config))
+
+    def start(self) -> None:
+        log = (self._folder / "log").open("ab")
+        command = ["Orthanc", str(self._folder / "orthanc.json")]
+        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        log.close()
+        wait_for(self._answers)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
+    def client(self) -> httpx.Client:
+        verify = ssl.create_default_context(cafile=self._verify)
+        return httpx.Client(base_url=self.url, auth=(USER, PASSWORD), verify=verify, timeout=30)
+
+    def stow(self, files: Sequence[bytes]) -> None:
+        with self.client() as client:
+            for start in range(0, len(files), 10):
+                body = related(files[start : start + 10])
+                headers = {"Content-Type": RELATED, "Accept": "application/dicom+json"}
+                client.post("/dicom-web/studies", content=body, headers=headers).raise_for_status()
+
+    def storescu(self, folder: Path) -> None:
+        command = ["storescu", "127.0.0.1", str(self.dicom_port), "+sd", str(folder)]
+        subprocess.run(command, check=True, timeout=60)
+
+    def sops(self) -> list[str]:
+        """SOP Instance UIDs of all it holds, by QIDO-RS."""
+        with self.client() as client:
+            answer = client.get(
+                "/dicom-web/instances",
+                params={"limit": 1000},
+                headers={"Accept": "application/dicom+json"},
+            )
+        return sorted(item["00080018"]["Value"][0] for item in answer.raise_for_status().json())
+
+    def file(self, sop: str) -> bytes:
+        with self.client() as client:
+            (found,) = client.post("/tools/lookup", content=sop).raise_for_status().json()
+            return client.get(f"{found['Path']}/file").raise_for_status().content
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return client.get("/system").status_code == 200
+        except httpx.HTTPError:
+            return False

@@ -1,0 +1,89 @@
+"""The watcher as an operator runs it: a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
+from tests.service.pacs.scorer import Scorer
+from tests.service.serving import wait_for
+
+
+def environment(archive: Orthanc, scorer: Scorer, folder: Path, **more: str) -> dict[str, str]:
+    folder.mkdir(exist_ok=True)
+    password = folder / "password"
+    password.write_text(PASSWORD)
+    kind = more.get("kind", "orthanc")
+    settings = {
+        "url": archive.url if kind == "orthanc" else f"{archive.url}/dicom-web",
+        "user": USER,
+        "password_file": str(password),
+        "service_url": scorer.url,
+        "state": str(folder / "state.sqlite3"),
+        "poll_s": "0.1",
+        "min_pause_s": "0.05",
+        "max_pause_s": "0.5",
+        **more,
+    }
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("WSCXR_")}
+    return clean | {f"WSCXR_PACS_{key.upper()}": value for key, value in settings.items()}
+
+
+def pacs(
+    command: list[str], archive: Orthanc, scorer: Scorer, folder: Path, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``wscxr pacs ...`` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "wscxr.cli", "pacs", *command],
+        env=environment(archive, scorer, folder, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class WatcherProcess:
+    """``wscxr pacs watch``, with all it writes in one folder."""
+
+    def __init__(self, archive: Orthanc, scorer: Scorer, folder: Path, **more: str) -> None:
+        env = environment(archive, scorer, folder, **more)
+        self.output = folder / "output"
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "wscxr.cli", "pacs", "watch"],
+                env=env,
+                stdout=output,
+                stderr=output,
+            )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+    def stop(self) -> int:
+        """Ask it to stop, as an operator does."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+
+def get(port: int, path: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+
+
+def wait_until_holds(archive: Orthanc, expected: list[str]) -> None:
+    """Wait until exactly these instances are in the archive."""
+
+    def complete() -> bool:
+        return len(archive.sops()) >= len(expected)
+
+    wait_for(complete)
+    assert archive.sops() == sorted(expected)
