@@ -1,6 +1,6 @@
 #!/bin/sh
 # Score one radiograph: score.sh FILE            prints the JSON
-#                       score.sh FILE KIND OUT   saves one DICOM result: sc, sr, pm, seg or gsps
+#                       score.sh FILE KIND OUT   saves one DICOM result: sc, sr, seg or gsps
 set -eu
 url=${WSCXR_URL:-http://127.0.0.1:8000}
 file=$1

@@ -21,7 +21,7 @@ def map_drawer(style: MapStyle) -> Draw:
     return draw
 
 
-ResultName = Literal["sc", "sr", "pm", "seg", "gsps"]
+ResultName = Literal["sc", "sr", "seg", "gsps"]
 """Names of `wscxr.dicom_results.ResultKind`, which needs the extra [dicom]."""
 
 

@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     dicom: DicomRules = Field(
         default=DicomRules(), description="Which DICOM objects are scored; WSCXR_DICOM__LATERAL."
     )
-    dicom_results: tuple[Literal["sc", "sr", "pm", "seg", "gsps"], ...] = Field(
+    dicom_results: tuple[Literal["sc", "sr", "seg", "gsps"], ...] = Field(
         default=("sc", "sr"), min_length=1, description="DICOM objects that are made, as JSON."
     )
     log_level: Literal["info", "warning", "error"] = "info"

@@ -82,9 +82,9 @@ class RawScale:
     slope: float
 
 
-def overlay_png(
+def overlay(
     radiograph: Radiograph, anomaly_map: NDArray[np.float32], scale: ColourScale
-) -> bytes:
+) -> Image.Image:
     """Draw the map in colour over the radiograph, at the radiograph's own size.
 
     Parameters
@@ -98,18 +98,25 @@ def overlay_png(
 
     Returns
     -------
-    bytes
-        An RGB PNG of the radiograph's width and height.
+    Image
+        RGB, of the radiograph's width and height.
     """
     size = (radiograph.width, radiograph.height)
     level = Image.fromarray(_levels(anomaly_map, scale)).resize(size, Image.Resampling.BILINEAR)
     heat = Image.fromarray(_COLOURS[np.asarray(level)])
     opacity = level.point([round(_OVERLAY_OPACITY * v) for v in range(256)])
-    return _encode(Image.composite(heat, _display_grey(radiograph).convert("RGB"), opacity))
+    return Image.composite(heat, _display_grey(radiograph).convert("RGB"), opacity)
+
+
+def overlay_png(
+    radiograph: Radiograph, anomaly_map: NDArray[np.float32], scale: ColourScale
+) -> bytes:
+    """Draw the `overlay` as PNG."""
+    return _encode(overlay(radiograph, anomaly_map, scale))
 
 
 def heat_png(radiograph: Radiograph, anomaly_map: NDArray[np.float32], scale: ColourScale) -> bytes:
-    """Draw the map alone in colour, at the radiograph's own size; arguments as `overlay_png`."""
+    """Draw the map alone in colour, at the radiograph's own size; arguments as `overlay`."""
     size = (radiograph.width, radiograph.height)
     level = Image.fromarray(_levels(anomaly_map, scale)).resize(size, Image.Resampling.BILINEAR)
     return _encode(Image.fromarray(_COLOURS[np.asarray(level)]))
@@ -145,7 +152,7 @@ def map_png(
     style: MapStyle,
     scale: ColourScale,
 ) -> bytes:
-    """Draw the map in one of the three styles; arguments as `overlay_png`."""
+    """Draw the map in one of the three styles; arguments as `overlay`."""
     match style:
         case MapStyle.OVERLAY:
             return overlay_png(radiograph, anomaly_map, scale)

@@ -17,7 +17,7 @@ from service.pacs.assembly import (
 )
 from service.pacs.bridge import Bridge, Ending, Outcome
 from service.pacs.dicomweb import DicomWeb
-from service.pacs.errors import Faulty, InstanceGone, Refused
+from service.pacs.errors import Faulty, Refused, StudyNotFound
 from service.pacs.instance import Instance, is_uid
 from service.pacs.metrics import PacsMetrics
 from service.pacs.monitor import monitoring
@@ -84,7 +84,7 @@ async def analyse_study(
     ------
     DataError
         This is no UID.
-    InstanceGone
+    StudyNotFound
         The archive has no such study.
     Unavailable, Faulty
         A server cannot be used.
@@ -93,7 +93,7 @@ async def analyse_study(
         raise DataError("this is not a Study Instance UID")
     instances = await retries.run(lambda: archive.instances(study), bridge.probe)
     if not instances:
-        raise InstanceGone("there is no such study in the PACS")
+        raise StudyNotFound
     return [Done(instance, await _outcome(bridge, retries, instance)) for instance in instances]
 
 

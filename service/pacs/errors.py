@@ -14,6 +14,7 @@
         │   ├── AnalyserFault         analyser_fault
         │   └── ResultNotKept         result_not_kept
         ├── InstanceGone              instance_gone
+        │   └── StudyNotFound         study_not_found
         ├── Refused                   analysis_refused (its attribute ``reason`` is the code)
         └── StateError                invalid_pacs_state
 
@@ -95,6 +96,13 @@ class InstanceGone(PacsError):
 
     code = "instance_gone"
     detail = "there is no such instance in the PACS"
+
+
+class StudyNotFound(InstanceGone):
+    """The PACS has no such study."""
+
+    code = "study_not_found"
+    detail = "there is no such study in the PACS"
 
 
 class Refused(PacsError):

@@ -10,7 +10,8 @@ from tenacity import (
     retry_if_exception_type,
     stop_after_attempt,
     stop_never,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 from tenacity.stop import stop_base
 
@@ -63,7 +64,7 @@ class Retries:
         self._note = note
         self._tries = stop_after_attempt(tries)
         self._patience = stop_never if patient else self._tries
-        self._wait = wait_exponential_jitter(min_pause_s, max_pause_s, jitter=min_pause_s)
+        self._wait = wait_exponential(min_pause_s, max_pause_s) + wait_random(0, min_pause_s)
 
     @property
     def stopping(self) -> bool:
@@ -92,9 +93,12 @@ class Retries:
             The program ends.
         """
 
+        async def attempt() -> T:
+            return await work()
+
         async def once() -> T:
             try:
-                return await self._retrying(Faulty, self._tries)(work)
+                return await self._retrying(Faulty, self._tries)(attempt)
             except Faulty:
                 await self._probed(probe)
                 raise

@@ -31,7 +31,7 @@ def predict(
         typer.Option(metavar="DIR", help="Write DICOM results of DICOM images."),
     ] = None,
     objects: Annotated[
-        str, typer.Option(help="Which DICOM results: of sc, sr, pm, seg and gsps.")
+        str, typer.Option(help="Which DICOM results: of sc, sr, seg and gsps.")
     ] = "sc,sr",
     lateral: Annotated[
         str, typer.Option(help="What is done with lateral DICOM views: refuse, warn or accept.")

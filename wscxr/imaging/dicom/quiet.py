@@ -6,6 +6,9 @@ import warnings
 from pydicom import config
 
 
+_MODULES = r"(pydicom|highdicom|openjpeg|libjpeg|wscxr\.imaging\.dicom|wscxr\.dicom_results)\b"
+
+
 def silence_pydicom() -> None:
     """Turn off pydicom's warnings and log records in this process.
 
@@ -15,4 +18,4 @@ def silence_pydicom() -> None:
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     config.settings.reading_validation_mode = config.IGNORE
     # A warning is put down to the module that called pydicom.
-    warnings.filterwarnings("ignore", module=r"(pydicom|openjpeg|libjpeg|wscxr\.imaging\.dicom)\b")
+    warnings.filterwarnings("ignore", module=_MODULES)

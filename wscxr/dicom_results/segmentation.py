@@ -1,0 +1,45 @@
+"""Segmentation (PS3.3, A.51): the region over the threshold."""
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from wscxr.dicom_results.identity import RESEARCH, Target
+from wscxr.dicom_results.region import region
+
+_CATEGORY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+_FAMILY = Code("123109", "DCM", "Artificial Intelligence")
+
+
+def segmentation(target: Target) -> Dataset:
+    """Mark the pixels of the source whose map value exceeds the threshold; there may be none."""
+    algorithm = target.algorithm
+    return Segmentation(
+        source_images=[target.source],
+        pixel_array=region(target).astype(np.uint8),
+        segmentation_type="BINARY",
+        segment_descriptions=[
+            SegmentDescription(
+                segment_number=1,
+                segment_label="Anomaly map over threshold",
+                segmented_property_category=_CATEGORY,
+                segmented_property_type=_CATEGORY,
+                algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+                algorithm_identification=AlgorithmIdentificationSequence(
+                    name=algorithm.name,
+                    family=_FAMILY,
+                    version=algorithm.version,
+                    parameters={"sha256": algorithm.sha256},
+                ),
+                tracking_uid=target.uid("tracking"),
+                tracking_id="anomaly",
+            )
+        ],
+        content_description=RESEARCH,
+        content_label="ANOMALY",
+        omit_empty_frames=False,
+        **target.device,
+        **target.common,
+    )
