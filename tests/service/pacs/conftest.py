@@ -24,7 +24,7 @@ def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
     server = Orthanc(tmp_path / "orthanc")
     server.start()
     yield server
-    server.stop()
+    server.kill()  # nothing is kept of it
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import io
 import threading
 import time
+from pathlib import Path
 
 import pydicom
 import uvicorn
@@ -53,9 +54,10 @@ class Scorer:
     answer 503.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        self._certificate = certificate
         self.pause_s = 0.0
         self.busy = False
         self.broken = False
@@ -66,7 +68,13 @@ class Scorer:
         self._app.get("/health/ready")(self._ready)
 
     def start(self) -> None:
-        config = uvicorn.Config(self._app, port=self.port, log_config=None, access_log=False)
+        config = uvicorn.Config(
+            self._app,
+            port=self.port,
+            log_config=None,
+            access_log=False,
+            ssl_certfile=self._certificate,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()
