@@ -11,13 +11,14 @@ from pydicom.uid import ExplicitVRLittleEndian
 from wscxr.dicom_results.identity import RESEARCH, Target
 from wscxr.heatmap import overlay
 
-_LONGEST = 2048
+_SHORTEST, _LONGEST = 768, 2048
+"""Bounds on the longer side, in pixels: the legend must be legible, the file not too large."""
 
 
 def secondary_capture(target: Target) -> Dataset:
     """Draw the anomaly map over the radiograph, and the legend below it.
 
-    The picture has at most 2048 pixels on its longer side; nothing is written over the anatomy.
+    The picture has 768 to 2048 pixels on its longer side; nothing is written over the anatomy.
     """
     picture = _with_legend(_overlay(target), target)
     source = target.source
@@ -46,11 +47,12 @@ def secondary_capture(target: Target) -> Dataset:
 
 def _overlay(target: Target) -> Image.Image:
     radiograph = target.radiograph
-    share = _LONGEST / max(radiograph.width, radiograph.height)
-    if share < 1:
+    longest = max(radiograph.width, radiograph.height)
+    share = min(max(longest, _SHORTEST), _LONGEST) / longest
+    if share != 1:
         size = (round(radiograph.width * share), round(radiograph.height * share))
-        smaller = Image.fromarray(radiograph.pixels).resize(size, Image.Resampling.BILINEAR)
-        radiograph = replace(radiograph, pixels=np.asarray(smaller))
+        resized = Image.fromarray(radiograph.pixels).resize(size, Image.Resampling.BILINEAR)
+        radiograph = replace(radiograph, pixels=np.asarray(resized))
     return overlay(radiograph, target.prediction.anomaly_map, target.scale)
 
 

@@ -24,7 +24,7 @@ _MAX_READS = 400_000
 
 _FOREIGN_PREAMBLES = (b"MZ", b"\x7fELF", b"\x89PNG", b"\xff\xd8\xff", b"%PDF", b"PK", b"#!", b"<")
 _PIXELS = BaseTag(0x7FE00010)
-_RADIOGRAPHS = ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.7")
+_RADIOGRAPHS = ("1.2.840.10008.5.1.4.1.1.1.", "1.2.840.10008.5.1.4.1.1.7.")
 """Stems of the SOP classes CR and DX, and Secondary Capture, which all have pixel data."""
 
 
@@ -78,7 +78,11 @@ def _parse(data: bytes, limits: ImageLimits) -> Dataset:
         kind = UID(str(dataset.get("SOPClassUID", "")))
         floats = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
         # An unknown class is what is left of one where the file was cut.
-        if not kind.keyword or kind.startswith(_RADIOGRAPHS) or ("Rows" in dataset and not floats):
+        if (
+            not kind.keyword
+            or f"{kind}.".startswith(_RADIOGRAPHS)
+            or ("Rows" in dataset and not floats)
+        ):
             raise CorruptImage("the DICOM file is truncated: it has no pixel data")
         raise NoPixelData("the DICOM object holds no picture")
     # Elements are parsed when first looked at; a damaged one must be found here, not later.

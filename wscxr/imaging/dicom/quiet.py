@@ -5,7 +5,6 @@ import warnings
 
 from pydicom import config
 
-
 _MODULES = r"(pydicom|highdicom|openjpeg|libjpeg|wscxr\.imaging\.dicom|wscxr\.dicom_results)\b"
 
 

@@ -1,0 +1,313 @@
+"""DICOM objects made of a scored radiograph."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from highdicom import sr
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, written
+from wscxr.bundle import Prediction
+from wscxr.calibration import Decision
+from wscxr.dicom_results import (
+    DEFAULT_KINDS,
+    Algorithm,
+    ResultKind,
+    is_own_result,
+    make_results,
+    to_bytes,
+)
+from wscxr.errors import OutOfScope
+from wscxr.heatmap import ColourScale
+from wscxr.imaging import Assumed, DicomRules, Radiograph, read_radiograph
+
+ALGORITHM = Algorithm("chest", "3", "ab" * 32)
+SCALE = ColourScale(low=0.0, high=1.5)
+ALL = list(ResultKind)
+ANY_PART = DicomRules(assume=Assumed(body_part="CHEST", modality="CR"))
+
+every_kind = pytest.mark.parametrize("kind", ALL)
+
+
+def spots() -> NDArray[np.float32]:
+    """A map of two regions over 0.8: one inside, one over the corner."""
+    anomaly_map = np.full((16, 16), 0.1, np.float32)
+    anomaly_map[3:6, 4:8] = 1.3
+    anomaly_map[13:, :2] = 1.1
+    return anomaly_map
+
+
+def prediction(anomaly_map: NDArray[np.float32] | None = None) -> Prediction:
+    anomaly_map = spots() if anomaly_map is None else anomaly_map
+    score = float(anomaly_map.max())
+    decision = Decision.ABNORMAL if score > 0.8 else Decision.NORMAL
+    return Prediction(score, 0.0123, 0.8, decision, anomaly_map)
+
+
+def made(
+    kind: ResultKind,
+    source: Dataset | Radiograph | None = None,
+    found: Prediction | None = None,
+    algorithm: Algorithm = ALGORITHM,
+) -> Dataset:
+    """One result, written and read again."""
+    if not isinstance(source, Radiograph):
+        source = read_radiograph(written(source or dataset()), rules=ANY_PART)
+    results = make_results(source, found or prediction(), algorithm, SCALE, [kind])
+    assert list(results) == [kind]
+    return pydicom.dcmread(io.BytesIO(to_bytes(results[kind])))
+
+
+def test_the_default_is_a_picture_and_a_report() -> None:
+    radiograph = read_radiograph(written(dataset()))
+    results = make_results(radiograph, prediction(), ALGORITHM, SCALE)
+    assert tuple(results) == DEFAULT_KINDS == (ResultKind.SC, ResultKind.SR)
+
+
+@every_kind
+def test_patient_and_study_are_those_of_the_source(kind: ResultKind) -> None:
+    source = dataset(PatientName="Yamada^Tarou=山田^太郎", StudyDescription="Thorax p.a.")
+    result = made(kind, source)
+    for name in (
+        "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID",
+        "StudyDate", "StudyTime", "AccessionNumber", "StudyID", "SpecificCharacterSet",
+    ):  # fmt: skip
+        assert result.get(name) == source.get(name), name
+    assert result.SeriesInstanceUID != source.SeriesInstanceUID
+    assert result.ManufacturerModelName == "wscxr"
+    assert is_own_result(result)
+    assert not is_own_result(source)
+
+
+@every_kind
+def test_latin_names_keep_their_character_set(kind: ResultKind) -> None:
+    source = dataset(SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg")
+    result = made(kind, source)
+    assert result.SpecificCharacterSet == "ISO_IR 100"
+    assert str(result.PatientName) == "Müller^Jörg"
+
+
+@every_kind
+def test_work_done_twice_gives_the_same_bytes(kind: ResultKind) -> None:
+    radiograph = read_radiograph(written(dataset()))
+    first = to_bytes(make_results(radiograph, prediction(), ALGORITHM, SCALE, [kind])[kind])
+    time.sleep(1.1)  # times of day are written to the second
+    second = to_bytes(make_results(radiograph, prediction(), ALGORITHM, SCALE, [kind])[kind])
+    assert first == second
+
+
+@every_kind
+def test_uids_follow_from_instance_bundle_and_kind(kind: ResultKind) -> None:
+    result = made(kind)
+    other_image = made(kind, dataset(SOPInstanceUID="1.2.3.4.5"))
+    other_bundle = made(kind, algorithm=Algorithm("chest", "4", "cd" * 32))
+    uids = {item.SOPInstanceUID for item in (result, other_image, other_bundle)}
+    assert len(uids) == 3
+    # One series for all images of a study that one bundle scored.
+    assert result.SeriesInstanceUID == other_image.SeriesInstanceUID
+    assert result.SeriesInstanceUID != other_bundle.SeriesInstanceUID
+    assert len({made(other).SOPInstanceUID for other in ALL}) == len(ALL)
+
+
+@every_kind
+def test_results_are_not_scored_themselves(kind: ResultKind) -> None:
+    with pytest.raises(OutOfScope):
+        read_radiograph(to_bytes(made(kind)))
+
+
+BARE: dict[str, Any] = dict.fromkeys(
+    ["PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
+     "AccessionNumber", "StudyID", "ReferringPhysicianName", "PatientOrientation",
+     "BodyPartExamined", "ViewPosition", "InstanceNumber", "SpecificCharacterSet", "Manufacturer"]
+)  # fmt: skip
+
+
+@every_kind
+def test_a_header_with_next_to_nothing_will_do(kind: ResultKind) -> None:
+    result = made(kind, dataset(**BARE))
+    assert result.PatientID in ("", None)
+    assert to_bytes(result) == to_bytes(made(kind, dataset(**BARE)))
+
+
+def test_the_capture_shows_the_overlay_and_a_legend_below_it() -> None:
+    radiograph = read_radiograph(written(dataset()))
+    result = made(ResultKind.SC, radiograph)
+    pixels = result.pixel_array
+    assert result.PhotometricInterpretation == "RGB"
+    # 96 x 80 is shown eight times as large.
+    assert pixels.shape[1] == 640
+    legend = pixels[768:]
+    assert legend.max() == 255
+    hot, cold = pixels[200:230, 210:270], pixels[400:480, 400:480]
+    colour = hot.astype(int).max(axis=2) - hot.astype(int).min(axis=2)
+    assert colour.mean() > 60
+    assert (cold.astype(int).max(axis=2) - cold.astype(int).min(axis=2)).mean() < 20
+    assert result.BurnedInAnnotation == "NO"
+    assert result.SourceImageSequence[0].ReferencedSOPInstanceUID == dataset().SOPInstanceUID
+
+
+def test_the_legend_tells_the_numbers_apart() -> None:
+    radiograph = read_radiograph(written(dataset()))
+    one = made(ResultKind.SC, radiograph).pixel_array[768:]
+    calm = prediction(np.full((16, 16), 0.1, np.float32))
+    two = made(ResultKind.SC, radiograph, calm).pixel_array[768:]
+    assert (one != two).any()
+
+
+def test_large_pictures_are_made_smaller() -> None:
+    large = dataset(np.kron(np.arange(48).reshape(6, 8), np.ones((500, 500))).astype(np.uint16))
+    assert made(ResultKind.SC, large).Columns == 2048
+
+
+def content(result: Dataset) -> dict[str, Any]:
+    """Numbers and codes of the report by their concept."""
+    found: dict[str, Any] = {}
+
+    def walk(items: Any) -> None:
+        for item in items:
+            name = item.ConceptNameCodeSequence[0] if "ConceptNameCodeSequence" in item else None
+            if item.ValueType == "NUM" and name:
+                value = item.MeasuredValueSequence[0].NumericValue
+                found.setdefault(name.CodeValue, []).append(float(value))
+            elif item.ValueType == "CODE" and name:
+                found[name.CodeValue] = item.ConceptCodeSequence[0].CodeValue
+            elif item.ValueType == "TEXT" and name:
+                found.setdefault(name.CodeMeaning, []).append(item.TextValue)
+            elif item.ValueType == "SCOORD":
+                found.setdefault("outlines", []).append(item)
+            walk(item.get("ContentSequence", []))
+
+    walk(result.ContentSequence)
+    return found
+
+
+def test_the_report_holds_every_number() -> None:
+    found = content(made(ResultKind.SR))
+    assert found["SCORE"] == [pytest.approx(1.3)]
+    assert found["PVALUE"] == [pytest.approx(0.0123)]
+    assert found["THRESHOLD"] == [pytest.approx(0.8)]
+    assert found["DECISION"] == "ABNORMAL"
+    assert found["PEAK"] == [pytest.approx(1.3), pytest.approx(1.1)]
+    assert "chest" in found["Algorithm Name"]
+    assert "3" in found["Algorithm Version"]
+    assert f"sha256={ALGORITHM.sha256}" in found["Algorithm Parameters"]
+
+
+def test_the_report_outlines_the_regions_in_the_source() -> None:
+    # The source has 80 columns and 96 rows; the map 16 and 16.
+    found = content(made(ResultKind.SR))
+    inside, corner = found["outlines"]
+    points = np.reshape(inside.GraphicData, (-1, 2))
+    np.testing.assert_array_equal(points[0], points[-1])
+    np.testing.assert_allclose(points.mean(axis=0), [6 * 5, 4.5 * 6], atol=6)
+    at_the_corner = np.reshape(corner.GraphicData, (-1, 2))
+    assert at_the_corner[:, 0].min() < 3
+    assert at_the_corner[:, 1].max() > 93
+    assert at_the_corner[:, 1].max() <= 96
+
+
+def test_highdicom_reads_the_report() -> None:
+    report = sr.Comprehensive3DSR.from_dataset(made(ResultKind.SR))
+    assert isinstance(report.content, sr.MeasurementReport)
+    assert len(report.content.get_image_measurement_groups()) == 1
+    assert len(report.content.get_planar_roi_measurement_groups()) == 2
+
+
+def test_the_segmentation_is_the_region() -> None:
+    mask = made(ResultKind.SEGMENTATION).pixel_array
+    assert mask.shape == (96, 80)
+    assert mask[27, 30] == 1
+    assert mask[93, 3] == 1
+    assert mask[50, 60] == 0
+    assert 0.03 < mask.mean() < 0.12
+
+
+@every_kind
+def test_a_normal_radiograph_has_results_without_regions(kind: ResultKind) -> None:
+    calm = prediction(np.full((16, 16), 0.1, np.float32))
+    result = made(kind, found=calm)
+    if kind is ResultKind.SR:
+        assert content(result)["DECISION"] == "NORMAL"
+        assert "outlines" not in content(result)
+    if kind is ResultKind.SEGMENTATION:
+        assert not result.pixel_array.any()
+
+
+def test_the_presentation_state_draws_over_the_source() -> None:
+    annotation = made(ResultKind.GSPS).GraphicAnnotationSequence[0]
+    reference = annotation.ReferencedImageSequence[0]
+    assert reference.ReferencedSOPInstanceUID == dataset().SOPInstanceUID
+    assert len(annotation.GraphicObjectSequence) == 2
+    assert "research" in annotation.TextObjectSequence[0].UnformattedTextValue.lower()
+
+
+def test_only_dicom_has_dicom_results() -> None:
+    with pytest.raises(ValueError, match="DICOM"):
+        make_results(
+            Radiograph(np.zeros((64, 64), np.uint8), "PNG"), prediction(), ALGORITHM, SCALE
+        )
+
+
+# --- validity -----------------------------------------------------------------------------------
+
+DATA = os.environ.get("WSCXR_TEST_DATA")
+REAL = sorted(Path(DATA, "data", "dicom").glob("*.dcm")) if DATA else []
+DCIODVFY = shutil.which("dciodvfy")
+SYNTHETIC: dict[str, Callable[[], Dataset]] = {
+    "cr": dataset,
+    "bare": lambda: dataset(**BARE),
+    "japanese": lambda: dataset(PatientName="Yamada^Tarou=山田^太郎"),
+    "no spacing": lambda: dataset(ImagerPixelSpacing=["0", "0"]),
+    "spacing": lambda: dataset(ImagerPixelSpacing=["0.15", "0.15"]),
+    "leg": lambda: dataset(BodyPartExamined="LEG"),
+}
+
+
+def errors(file: Path) -> set[str]:
+    """What dciodvfy finds, by the values it complains of where it names them."""
+    assert DCIODVFY is not None
+    told = subprocess.run([DCIODVFY, file], capture_output=True, check=False).stderr
+    lines = [line for line in told.decode(errors="replace").splitlines() if "Error" in line]
+    general = re.compile(r"Error - Dicom dataset contains invalid data values")
+    return {
+        "; ".join(re.findall(r'"[^"]+"|= <[^>]*>', line)) or line
+        for line in lines
+        if not general.match(line)
+    }
+
+
+def check_valid(data: bytes, kind: ResultKind, folder: Path) -> None:
+    source, target = folder / "source.dcm", folder / "result.dcm"
+    source.write_bytes(data)
+    target.write_bytes(to_bytes(made(kind, read_radiograph(data, rules=ANY_PART))))
+    assert errors(target) <= errors(source)
+
+
+@pytest.mark.skipif(DCIODVFY is None, reason="dicom3tools is not installed")
+class TestValidity:
+    @every_kind
+    @pytest.mark.parametrize("name", SYNTHETIC)
+    def test_of_made_files(self, name: str, kind: ResultKind, tmp_path: Path) -> None:
+        check_valid(written(SYNTHETIC[name]()), kind, tmp_path)
+
+    @every_kind
+    @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
+    def test_of_real_files(self, path: Path, kind: ResultKind, tmp_path: Path) -> None:
+        check_valid(path.read_bytes(), kind, tmp_path)
+
+
+def test_no_result_shows_the_patient_in_its_pixels_or_logs(caplog: Any) -> None:
+    made(ResultKind.SC)
+    assert PATIENT_NAME not in caplog.text
+    assert PATIENT_ID not in caplog.text
