@@ -16,9 +16,10 @@ from service.auth import DECLARED_SECURITY, ApiKeyMiddleware
 from service.limits import BodyLimitMiddleware, keep_uploads_in_memory
 from service.logs import configure_logging
 from service.problems import install_problem_handlers
-from service.routes import dicom, health, maps, metrics, models, predict
+from service.routes import dicom, health, maps, metrics, models, predict, studies
 from service.runtime import Runtime
 from service.settings import Settings, describe_settings_error
+from service.studies import StudyJobs
 from wscxr import __version__
 
 logger = logging.getLogger(__name__)
@@ -55,11 +56,13 @@ def create_app(
     """
     settings = settings or Settings()
     runtime = Runtime(settings, stop)
+    jobs = StudyJobs(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         runtime.start()
         yield
+        await jobs.close()
         await runtime.close()
 
     app = FastAPI(
@@ -75,6 +78,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.runtime = runtime
+    app.state.studies = jobs
     install_problem_handlers(app)
     keep_uploads_in_memory(settings.max_body_bytes)
     # The last one added is the outermost.
@@ -89,7 +93,7 @@ def create_app(
     app.add_middleware(AccessMiddleware, metrics=runtime.metrics)
     security = DECLARED_SECURITY if settings.key is not None else []
     app.include_router(health.router)
-    for module in (predict, dicom, maps, models, metrics):
+    for module in (predict, dicom, maps, models, metrics, studies):
         app.include_router(module.router, dependencies=security)
     return app
 

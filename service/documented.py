@@ -10,7 +10,7 @@ Responses = dict[int | str, dict[str, Any]]
 _CODES = {
     400: "malformed_body",
     401: "unauthorized",
-    404: "model_not_found, map_not_found or not_found",
+    404: "model_not_found, map_not_found, job_not_found, pacs_not_configured or not_found",
     408: "upload_too_slow",
     413: "body_too_large, too_many_pixels or too_many_files",
     415: "unsupported_format",

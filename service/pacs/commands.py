@@ -6,7 +6,7 @@ import logging
 import signal
 from dataclasses import dataclass
 
-from service.pacs.analyser import ServiceAnalyser
+from service.pacs.analyser import Analyser, ServiceAnalyser
 from service.pacs.assembly import (
     connected,
     make_bridge,
@@ -24,6 +24,7 @@ from service.pacs.monitor import monitoring
 from service.pacs.retries import Retries
 from service.pacs.settings import PacsSettings
 from service.pacs.state import SetAside, State
+from service.pacs.transport import Server
 from wscxr.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -99,11 +100,15 @@ async def analyse_study(
 
 async def analyse(settings: PacsSettings, study: str) -> list[Done]:
     """Analyse a study with the scoring service; errors as `analyse_study`."""
-    async with connected(settings) as (server, service):
-        archive = make_dicomweb(settings, server)
-        bridge = make_bridge(settings, archive, ServiceAnalyser(service, settings.model))
-        retries = make_retries(settings, asyncio.Event(), PacsMetrics(), patient=False)
-        return await analyse_study(archive, bridge, retries, study)
+    async with connected(settings) as (archive, service):
+        analyser = ServiceAnalyser(service, settings.model)
+        return await _analyse(settings, archive, analyser, study)
+
+
+async def analyse_with(settings: PacsSettings, analyser: Analyser, study: str) -> list[Done]:
+    """Analyse a study with whoever scores; errors as `analyse_study`."""
+    async with connected(settings) as (archive, _):
+        return await _analyse(settings, archive, analyser, study)
 
 
 def failures(settings: PacsSettings) -> list[SetAside]:
@@ -143,6 +148,15 @@ async def retry(settings: PacsSettings, number: int | None) -> list[tuple[SetAsi
     async with connected(settings) as (archive, service), opened(settings) as state:
         watcher = make_watcher(settings, archive, service, state, metrics, retries)
         return [(item, await watcher.work_on(item.key)) for item in chosen]
+
+
+async def _analyse(
+    settings: PacsSettings, server: Server, analyser: Analyser, study: str
+) -> list[Done]:
+    archive = make_dicomweb(settings, server)
+    bridge = make_bridge(settings, archive, analyser)
+    retries = make_retries(settings, asyncio.Event(), PacsMetrics(), patient=False)
+    return await analyse_study(archive, bridge, retries, study)
 
 
 async def _outcome(bridge: Bridge, retries: Retries, instance: Instance) -> Outcome:

@@ -1,4 +1,7 @@
-"""Which instances are results."""
+"""Which instances are results.
+
+The same test as `wscxr.dicom_results.is_own_result`, which would load torch into the watcher.
+"""
 
 from pydicom.dataset import Dataset
 
