@@ -153,7 +153,7 @@ def _settings(**options: Any) -> "PacsSettings":
         given = {key: value for key, value in options.items() if value is not None}
         settings = PacsSettings(**given)
     except ValidationError as error:
-        raise ConfigError(describe_settings_error(error)) from None
+        raise ConfigError(f"PACS: {describe_settings_error(error)}") from None
     configure_logging(settings.log_level)
     return settings
 

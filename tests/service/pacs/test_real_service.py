@@ -8,6 +8,7 @@ import httpx
 import pydicom
 import pytest
 
+from service.app import create_app
 from service.pacs.own import is_own
 from tests.dicom_files import dataset
 from tests.service.pacs.conftest import StartWatcher
@@ -16,6 +17,7 @@ from tests.service.pacs.processes import get
 from tests.service.pacs.studies import studies, study
 from tests.service.serving import RunningServer, make_settings, running, wait_for
 from wscxr.dicom_results import is_own_result
+from wscxr.errors import ConfigError
 
 KINDS = 2
 
@@ -73,6 +75,15 @@ def test_the_service_analyses_a_study_on_request(
         assert len(orthanc.sops()) == 2 + KINDS
         unknown = httpx.post(f"{server.url}/v1/studies/1.2.3/analyze?wait=true", timeout=30)
         assert unknown.json()["code"] == "study_not_found"
+
+
+def test_settings_of_the_pacs_are_checked_at_start(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WSCXR_PACS_URL", "http://somebody:secret@pacs")
+    with pytest.raises(ConfigError, match="credentials") as caught:
+        create_app(make_settings(store))
+    assert "secret@" not in str(caught.value)
 
 
 def test_without_a_pacs_there_are_no_jobs(client: httpx.Client) -> None:
