@@ -53,6 +53,8 @@ def create_app(
     ------
     pydantic.ValidationError
         The environment holds settings that cannot be used.
+    ConfigError
+        So it does for the PACS.
     """
     settings = settings or Settings()
     runtime = Runtime(settings, stop)

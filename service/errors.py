@@ -8,7 +8,9 @@
         ├── Unauthorized         unauthorized         401
         ├── NotFound             not_found            404
         │   ├── ModelNotFound    model_not_found      404
-        │   └── MapNotFound      map_not_found        404
+        │   ├── MapNotFound      map_not_found        404
+        │   ├── PacsNotConfigured  pacs_not_configured  404
+        │   └── JobNotFound      job_not_found        404
         ├── MethodNotAllowed     method_not_allowed   405
         ├── UploadTooSlow        upload_too_slow      408
         ├── BodyTooLarge         body_too_large       413
@@ -95,6 +97,20 @@ class MapNotFound(NotFound):
 
     code = "map_not_found"
     detail = "there is no such anomaly map, or it has expired"
+
+
+class PacsNotConfigured(NotFound):
+    """The service was started without the address of a PACS."""
+
+    code = "pacs_not_configured"
+    detail = "this service knows no PACS; see WSCXR_PACS_URL"
+
+
+class JobNotFound(NotFound):
+    """The job was never started, or ended too long ago."""
+
+    code = "job_not_found"
+    detail = "there is no such job, or it ended too long ago"
 
 
 class MethodNotAllowed(ServiceError):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 from uuid import UUID, uuid4
 
 from cachetools import TTLCache
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from service.errors import InternalError, NotFound, QueueFull
+from service.errors import InternalError, JobNotFound, PacsNotConfigured, QueueFull
 from service.pipeline import Pipeline
-from service.settings import Settings
-from wscxr.errors import WscxrError
+from service.settings import Settings, describe_settings_error
+from wscxr.errors import ConfigError, WscxrError
 
 if TYPE_CHECKING:
     from service.pacs.commands import Done
@@ -22,20 +22,6 @@ logger = logging.getLogger(__name__)
 
 _AT_ONCE = 16
 _KEPT, _KEPT_S = 1000, 3600
-
-
-class PacsNotConfigured(NotFound):
-    """The service was started without the address of a PACS."""
-
-    code = "pacs_not_configured"
-    detail = "this service knows no PACS; see WSCXR_PACS_URL"
-
-
-class JobNotFound(NotFound):
-    """The job was never started, or ended too long ago."""
-
-    code = "job_not_found"
-    detail = "there is no such job, or it ended too long ago"
 
 
 class JobInstance(BaseModel):
@@ -69,7 +55,7 @@ class StudyJobs:
 
     Raises
     ------
-    pydantic.ValidationError
+    ConfigError
         The settings of the PACS cannot be used.
     """
 
@@ -160,4 +146,7 @@ def _pacs_settings() -> "PacsSettings | None":
         return None
     from service.pacs.settings import PacsSettings
 
-    return PacsSettings()
+    try:
+        return PacsSettings()
+    except ValidationError as error:
+        raise ConfigError(f"PACS: {describe_settings_error(error)}") from None
