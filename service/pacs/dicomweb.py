@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from service.multipart import RELATED, related
 from service.pacs.errors import InstanceGone, Refused, ResultNotKept
-from service.pacs.instance import Instance, header_from_json
+from service.pacs.instance import Instance, header_from_json, is_uid
 from service.pacs.related import dicom_files
 from service.pacs.transport import Answer, Server
 
@@ -16,6 +16,7 @@ _JSON = {"Accept": "application/dicom+json"}
 # As they are stored: the bytes that arrived are the bytes that are scored.
 _ANY_SYNTAX = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 _PAGE = 200
+_UIDS = ("0020000D", "0020000E", "00080018")
 _MISSING = frozenset({404, 410})
 _NONE = frozenset({204, 404})
 
@@ -41,17 +42,17 @@ class DicomWeb:
         self._root = root
 
     async def search(self, path: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
-        """All matches of a QIDO-RS query, page by page, in the DICOM JSON model."""
-        found: list[dict[str, Any]] = []
+        """All matches of a QIDO-RS query, page by page, each once, in the DICOM JSON model."""
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
         while True:
             query = {**params, "limit": _PAGE, "offset": len(found)}
             answer = await self._server.send("GET", self._root + path, params=query, headers=_JSON)
             page = [] if answer.status in _NONE else self._objects(answer)
+            known = len(found)
+            found |= {tuple(first(item, uid) for uid in _UIDS): item for item in page}
             # A server that knows no offset sends its first page again and again.
-            page = [item for item in page if item not in found]
-            found += page
-            if not page:
-                return found
+            if len(found) == known:
+                return list(found.values())
 
     async def instances(
         self, study: str, modalities: Sequence[str] | None = None
@@ -61,12 +62,14 @@ class DicomWeb:
         for series in await self.search(f"studies/{study}/series", {}):
             if modalities is not None and first(series, "00080060") not in modalities:
                 continue
-            uid = first(series, "0020000E")
+            uid = first(series, _UIDS[1])
+            if not is_uid(uid):
+                raise self._server.fault
             path = f"studies/{study}/series/{uid}/instances"
-            found += [
-                Instance(study, uid, first(item, "00080018"))
-                for item in await self.search(path, {})
-            ]
+            sops = [first(item, _UIDS[2]) for item in await self.search(path, {})]
+            if not all(map(is_uid, sops)):
+                raise self._server.fault
+            found += [Instance(study, uid, sop) for sop in sops]
         return found
 
     async def header(self, instance: Instance) -> Dataset:

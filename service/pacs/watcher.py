@@ -138,8 +138,13 @@ class Watcher:
             found = await self._look()
         now = time.monotonic()
         for arrival in found:
-            self._pending.append(_Pending(arrival, now, asyncio.create_task(self._one(arrival))))
+            task = asyncio.create_task(self._one(arrival))
+            # At once, not at the next round: what is not finished is done again after a crash.
+            task.add_done_callback(lambda _: self._finish())
+            self._pending.append(_Pending(arrival, now, task))
         self._finish()
+        if self._pending and self._pending[0].task.done():
+            self._pending[0].task.result()  # raises what is no failure of the instance
         if not found:
             await self._until_something()
 
@@ -158,7 +163,6 @@ class Watcher:
         """Wait for the oldest to end, but no longer than until the next look at the archive."""
         if self._pending:
             await asyncio.wait([self._pending[0].task], timeout=self._poll_s)
-            self._finish()
         else:
             await self._retries.pause(self._poll_s)
 
@@ -170,10 +174,10 @@ class Watcher:
                 await self.work_on(arrival.key)
 
     def _finish(self) -> None:
-        while self._pending and self._pending[0].task.done():
-            # Raises what is no failure of the instance: the program ends.
-            self._pending[0].task.result()
-            self._feed.finished(self._pending.popleft().arrival)
+        """Finish what is done, up to the first that is not; one cut short is left for next time."""
+        while self._pending and _succeeded(self._pending[0].task):
+            self._feed.finished(self._pending[0].arrival)
+            self._pending.popleft()
         oldest = self._pending[0].seen if self._pending else None
         self._metrics.waiting(self._feed.backlog, oldest, len(self._state.failures()))
 
@@ -184,8 +188,8 @@ class Watcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        while self._pending:
-            pending = self._pending.popleft()
-            if pending.task.cancelled() or pending.task.exception() is not None:
-                return
-            self._feed.finished(pending.arrival)
+        self._finish()
+
+
+def _succeeded(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
