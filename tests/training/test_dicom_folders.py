@@ -43,5 +43,5 @@ def test_a_bundle_is_trained_from_dicom(exported: Path, tmp_path: Path, phantoms
 def test_boxes_lie_on_dicom_images(exported: Path, tmp_path: Path) -> None:
     image = sorted((exported / "abnormal").iterdir())[0]
     table = tmp_path / "boxes.csv"
-    table.write_text(f"path,x,y,width,height\n{image},16,16,32,32\n")
+    table.write_text(f"file,x,y,w,h\n{image},16,16,32,32\n")
     assert read_boxes(table)

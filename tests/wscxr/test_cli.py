@@ -343,18 +343,29 @@ def test_a_bad_image_is_reported_and_the_others_are_scored(
     text.write_text("text")
     blank = tmp_path / "blank.png"
     blank.write_bytes(encode(np.zeros((40, 40), np.uint8)))
-    images = [text, good, tmp_path / "none.png", blank, tmp_path]
+    images = [text, good, tmp_path / "none.png", blank]
     file = tmp_path / "p.json"
     ran = run_cli("predict", trained, *images, "--json", file, "--maps", tmp_path / "maps")
-    assert "4 of 5 images could not be scored" in one_line_error(ran, 3, "invalid_data")
+    assert "3 of 4 images could not be scored" in one_line_error(ran, 3, "invalid_data")
     rows = json.loads(file.read_text())
     assert [row.get("code") for row in rows] == [
-        "unsupported_format", None, "unreadable_file", "blank_image", "unreadable_file"
+        "unsupported_format", None, "unreadable_file", "blank_image"
     ]  # fmt: skip
     assert [("score" in row, "error" in row) for row in rows] == [
-        (False, True), (True, False), (False, True), (False, True), (False, True)
+        (False, True), (True, False), (False, True), (False, True)
     ]  # fmt: skip
     assert len(list((tmp_path / "maps").iterdir())) == 1
+
+
+def test_a_folder_stands_for_the_images_in_it(trained: Path, unseen: Path, tmp_path: Path) -> None:
+    files = sorted(unseen.rglob("*.png"))
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    assert run_cli("predict", trained, unseen, "--json", one).code == 0
+    assert run_cli("predict", trained, *files, "--json", other).code == 0
+    assert json.loads(one.read_text()) == json.loads(other.read_text())
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    one_line_error(run_cli("predict", trained, empty), 3, "invalid_data")
 
 
 def test_what_predict_refuses(trained: Path, unseen: Path, tmp_path: Path) -> None:

@@ -29,7 +29,10 @@ _EXIT_CODES: dict[type[WscxrError], int] = {
     DeviceUnavailable: 5,
 }
 
-_TRAINING_EXTRA = {"jinja2", "matplotlib", "scipy", "sklearn"}
+_EXTRAS = {
+    **dict.fromkeys(("jinja2", "matplotlib", "scipy", "sklearn"), "train"),
+    **dict.fromkeys(("httpx", "pydicom", "tenacity"), "dicom"),
+}
 
 app = typer.Typer(
     help="Weakly supervised anomaly detection for chest X-rays. Research use only; "
@@ -53,9 +56,12 @@ def main() -> None:
         code = next((c for kind, c in _EXIT_CODES.items() if isinstance(error, kind)), 1)
         raise SystemExit(code) from None
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _TRAINING_EXTRA:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
-        stderr.print("error: this command needs the training extra: pip install 'wscxr[train]'")
+        stderr.print(
+            f"error: this command needs the extra: pip install 'wscxr[{extra}]'", markup=False
+        )
         raise SystemExit(1) from None
     except OSError as error:
         # Images that cannot be read have errors of their own; most likely this is an output.

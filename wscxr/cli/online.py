@@ -55,6 +55,8 @@ def predict(
     assume = Assumed(modality=modality, body_part=body_part, view=view)
     rules = DicomRules(lateral=lateral_rule(lateral), assume=assume)
     images = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
+    if not images:
+        raise DataError("there is no PNG, JPEG or DICOM file in it")
     table = PredictionTable(loaded, images, map_style(style), maps, rules, results)
     warn(table.bundle.manifest.warnings)
     with progress_bars() as progress:
