@@ -3,11 +3,15 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("wscxr", "training", "service")
@@ -84,6 +88,26 @@ def test_dependencies_point_one_way(module: Path) -> None:
         assert not eager(parse(module).body) & forbidden
     else:
         assert not imports(parse(module)) & forbidden
+
+
+INDIRECT = {"starlette"}
+"""Part of the interface of a declared library: FastAPI hands out its classes as they are."""
+
+
+def test_every_imported_library_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["train"], *extras["dicom"]]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    distributions = packages_distributions()
+    used = set().union(*(imports(parse(module)) for module in MODULES))
+    foreign = used - sys.stdlib_module_names - set(PACKAGES) - INDIRECT
+    assert "httpx" in foreign
+    assert [
+        name
+        for name in sorted(foreign)
+        if not declared & {canonicalize_name(found) for found in distributions.get(name, [])}
+    ] == []
 
 
 @modules
