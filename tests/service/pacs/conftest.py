@@ -1,7 +1,7 @@
 """Orthanc, scorer and watchers, all real processes or sockets."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,33 @@ from tests.service.pacs.orthanc import Orthanc, installed
 from tests.service.pacs.processes import WatcherProcess
 from tests.service.pacs.scorer import Scorer
 
+StartOrthanc = Callable[..., Orthanc]
 StartWatcher = Callable[..., WatcherProcess]
 
 
 @pytest.fixture
-def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
+def start_orthanc(tmp_path: Path) -> Iterator[StartOrthanc]:
+    """Starts an Orthanc with plugins and configuration beyond the usual."""
     if not installed():
         missing = "NOT TESTED: Orthanc or its DICOMweb plugin is not installed"
         if os.environ.get("WSCXR_REQUIRE_ORTHANC"):
             pytest.fail(missing)
         pytest.skip(missing)
-    server = Orthanc(tmp_path / "orthanc")
-    server.start()
-    yield server
-    server.kill()  # nothing is kept of it
+    started: list[Orthanc] = []
+
+    def start(plugins: Sequence[Path] = (), **more: Any) -> Orthanc:
+        started.append(Orthanc(tmp_path / "orthanc", plugins, **more))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.kill()  # nothing is kept of it
+
+
+@pytest.fixture
+def orthanc(start_orthanc: StartOrthanc) -> Orthanc:
+    return start_orthanc()
 
 
 @pytest.fixture

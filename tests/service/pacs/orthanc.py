@@ -14,11 +14,12 @@ from service.multipart import RELATED, related
 from tests.service.serving import wait_for
 
 USER, PASSWORD = "bridge", "not-a-secret"
-_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+PLUGINS = Path("/usr/share/orthanc/plugins")
+_DICOMWEB = PLUGINS / "libOrthancDicomWeb.so"
 
 
 def installed() -> bool:
-    return shutil.which("Orthanc") is not None and _PLUGIN.exists()
+    return shutil.which("Orthanc") is not None and _DICOMWEB.exists()
 
 
 def free_port() -> int:
@@ -29,10 +30,13 @@ def free_port() -> int:
 
 
 class Orthanc:
-    """One server, its database in a folder; it may be stopped and started again."""
+    """One server, its database in a folder; it may be stopped and started again.
 
-    def __init__(self, folder: Path) -> None:
-        self.port, self.dicom_port = free_port(), free_port()
+    ``more`` is added to its configuration, ``plugins`` to its plugins.
+    """
+
+    def __init__(self, folder: Path, plugins: Sequence[Path] = (), **more: Any) -> None:
+        self.port, self.dicom_port = more.get("HttpPort", free_port()), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -41,7 +45,7 @@ class Orthanc:
             "Name": "test",
             "StorageDirectory": str(folder / "db"),
             "IndexDirectory": str(folder / "db"),
-            "Plugins": [str(_PLUGIN)],
+            "Plugins": [str(_DICOMWEB), *map(str, plugins)],
             "HttpPort": self.port,
             "DicomPort": self.dicom_port,
             "DicomAlwaysAllowStore": True,
@@ -50,6 +54,7 @@ class Orthanc:
             "RegisteredUsers": {USER: PASSWORD},
             "OverwriteInstances": False,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+            **more,
         }
         (folder / "orthanc.json").write_text(json.dumps(config))
 
