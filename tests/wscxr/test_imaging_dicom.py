@@ -27,6 +27,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -438,6 +439,27 @@ def test_jpeg_of_another_maker_is_read(
     assert np.abs(found.pixels - wanted).mean() <= tolerance
 
 
+OJPH = shutil.which("ojph_compress")
+
+
+@pytest.mark.skipif(OJPH is None, reason="OpenJPH's tools are not installed")
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_high_throughput_jpeg_2000_is_read(bits: int, tmp_path: Path) -> None:
+    pixels = picture(bits)
+    grey, stream = tmp_path / "grey.pgm", tmp_path / "coded.j2c"
+    rows, columns = pixels.shape
+    content = pixels.astype("u1" if bits == 8 else ">u2").tobytes()
+    grey.write_bytes(f"P5\n{columns} {rows}\n{2**bits - 1}\n".encode() + content)
+    assert OJPH is not None
+    command = [OJPH, "-i", grey, "-o", stream, "-reversible", "true"]
+    subprocess.run(command, check=True, capture_output=True)
+    coded = dataset(pixels, bits)
+    coded.PixelData = encapsulate([stream.read_bytes()])
+    coded["PixelData"].is_undefined_length = True
+    coded.file_meta.TransferSyntaxUID = HTJ2KLossless
+    np.testing.assert_array_equal(read(coded).pixels, read(dataset(pixels, bits)).pixels)
+
+
 def test_eight_bit_jpeg_is_read() -> None:
     smooth = (picture(8)[::16, ::16].repeat(16, 0).repeat(16, 1)).astype(np.uint8)
     coded = dataset(smooth, 8)
@@ -483,6 +505,8 @@ def original(syntax: Any) -> bytes:
 DATA = os.environ.get("WSCXR_TEST_DATA")
 REAL = Path(DATA, "data", "dicom") if DATA else None
 ANY_PART = DicomRules(assume=Assumed(body_part="CHEST"))
+PLACE = st.integers(0, 3000) | st.floats(0, 1)
+"""A byte of the header, or a share of the whole file."""
 
 
 def real(name: str, rules: DicomRules = ANY_PART) -> Radiograph:
@@ -509,6 +533,24 @@ class TestRealFiles:
     def test_a_flipped_tag_inverts(self) -> None:
         plain, flipped = real("rsna_850819.dcm"), real("txrv_Fake_MONOCHROME1.dcm")
         np.testing.assert_allclose(65535 - flipped.pixels.astype(int), plain.pixels, atol=1)
+
+    @given(
+        name=st.sampled_from(sorted(path.name for path in REAL.glob("*.dcm")) if REAL else [""]),
+        changes=st.lists(st.tuples(PLACE, st.integers(0, 255)), min_size=1, max_size=8),
+        cut=st.none() | st.floats(0, 1),
+    )
+    @settings(max_examples=60, deadline=None)
+    def test_mutated_real_files_are_read_or_refused(
+        self, name: str, changes: list[tuple[int | float, int]], cut: float | None
+    ) -> None:
+        assert REAL is not None
+        mutated = bytearray((REAL / name).read_bytes())
+        for place, value in changes:
+            where = place if isinstance(place, int) else int(place * len(mutated))
+            mutated[where % len(mutated)] = value
+        whole = None if cut is None else int(cut * len(mutated))
+        with contextlib.suppress(ImageError):
+            assert read_radiograph(bytes(mutated[:whole]), rules=ANY_PART).pixels.ndim == 2
 
     def test_the_leg_and_the_jaw_are_not_taken_for_chests(self) -> None:
         with pytest.raises(WrongBodyPart):
