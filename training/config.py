@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,9 +14,11 @@ from wscxr.backbone import BackboneConfig
 from wscxr.detector import ScoreRule
 from wscxr.errors import ConfigError
 from wscxr.imaging import Intensity
-from wscxr.weights import WeightsSource
+from wscxr.weights import file_of, source_of
 
 DEFAULT_K = 16
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class TrainConfig(BaseModel):
@@ -102,18 +104,16 @@ class TrainConfig(BaseModel):
     @property
     def backbone_config(self) -> BackboneConfig:
         """The part of the settings that goes into the bundle as the backbone's."""
-        named = {source.value: source for source in (WeightsSource.IMAGENET, WeightsSource.RANDOM)}
         return BackboneConfig(
             architecture=self.backbone,
             layers=self.layers,
-            source=named.get(self.weights, WeightsSource.FILE),
+            source=source_of(self.weights),
         )
 
     @property
     def weights_file(self) -> Path | None:
         """The weights file, where the weights come from one."""
-        file = self.backbone_config.source is WeightsSource.FILE
-        return Path(self.weights) if file else None
+        return file_of(self.weights)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, object]:
@@ -151,15 +151,26 @@ def resolve_config(file: Path | None, options: dict[str, object]) -> TrainConfig
     ConfigError
         The file cannot be read, or a setting is unknown or out of range.
     """
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     if file is not None:
         try:
             settings = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read the configuration {file}: {error}") from error
     settings |= {key: value for key, value in options.items() if value is not None}
+    return validated(TrainConfig, settings)
+
+
+def validated(kind: type[Settings], settings: dict[str, Any]) -> Settings:
+    """Check settings that a person gave.
+
+    Raises
+    ------
+    ConfigError
+        One is unknown or out of range; each is named.
+    """
     try:
-        return TrainConfig.model_validate(settings)
+        return kind.model_validate(settings)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'settings'}: "

@@ -16,6 +16,7 @@ from wscxr.errors import DataError, ImageError
 from wscxr.imaging import InputConfig, Radiograph, read_radiograph, to_model_input
 from wscxr.progress import Track, untracked
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 BATCH = 8
@@ -93,14 +94,14 @@ def load_batches(
 
 
 def in_batches(
-    samples: Sequence[Sample], load: Callable[[Sample], T], track: Track = untracked
+    samples: Sequence[S], load: Callable[[S], T], track: Track = untracked
 ) -> Iterator[list[T]]:
     """Load whatever is wanted of each image, in order, in batches, ahead of its use.
 
     Parameters
     ----------
     samples
-        The images.
+        The images, or whatever names them.
     load
         Called on other threads; what it returns is held for up to `BATCH` + 64 images.
     track
@@ -111,7 +112,7 @@ def in_batches(
         yield batch
 
 
-def _load_ahead(samples: Sequence[Sample], load: Callable[[Sample], T]) -> Iterator[T]:
+def _load_ahead(samples: Sequence[S], load: Callable[[S], T]) -> Iterator[T]:
     pending: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor()
     try:

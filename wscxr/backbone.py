@@ -19,6 +19,7 @@ _DEFAULT_LAYERS = {
     "resnet": ("layer3",),
     "wide_resnet": ("layer3",),
     "resnext": ("layer3",),
+    "regnet": ("trunk_output.block3",),
 }
 
 _BUILD_ARGUMENTS: dict[str, dict[str, Any]] = {

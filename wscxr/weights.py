@@ -26,6 +26,17 @@ class WeightsSource(StrEnum):
     """A file the user gave."""
 
 
+def source_of(weights: str) -> WeightsSource:
+    """What a setting ``imagenet``, ``random`` or the path of a file stands for."""
+    named = {source.value: source for source in (WeightsSource.IMAGENET, WeightsSource.RANDOM)}
+    return named.get(weights, WeightsSource.FILE)
+
+
+def file_of(weights: str) -> Path | None:
+    """The path of such a setting; None where it is no path."""
+    return Path(weights) if source_of(weights) is WeightsSource.FILE else None
+
+
 def fetch_imagenet_weights(architecture: str) -> dict[str, Tensor]:
     """Fetch torchvision's default ImageNet weights, from PyTorch's cache where they are there.
 
@@ -96,6 +107,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     ):
         raise WeightsError(f"{path} does not hold a state dict (names to tensors)")
     return _current_keys(state)
+
+
+def round_to_half(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Store matrices and convolutions in half precision: half the size, 11 bits of each number.
+
+    Vectors, such as the statistics of batch normalisation, can leave its range and stay as they are.
+    """
+    return {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
 
 
 def weights_sha256(state: dict[str, Tensor]) -> str:

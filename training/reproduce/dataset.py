@@ -61,7 +61,7 @@ def read_table_data(path: Path) -> TableData:
         pool, test = (_official_part(path / part) for part in ("train", "test"))
         source = "ZhangLab's official test part"
     elif (path / "normal").is_dir() and (path / "pneumonia").is_dir():
-        pool, test = _set_aside(path)
+        pool, test = patients_set_aside(path)
         source = "patients set aside from ZhangLab's training part, not its official test part"
     else:
         raise DataError(
@@ -84,8 +84,16 @@ def _official_part(folder: Path) -> list[Sample]:
     )
 
 
-def _set_aside(folder: Path) -> tuple[list[Sample], list[Sample]]:
-    """Part the images into a pool and a test set that share no patient; always the same way."""
+def patients_set_aside(folder: Path) -> tuple[list[Sample], list[Sample]]:
+    """Part ZhangLab's training part into a pool and a test set without a common patient.
+
+    Always the same way.
+
+    Raises
+    ------
+    DataError
+        A folder is missing, or a file name carries no patient.
+    """
     pool: list[Sample] = []
     test: list[Sample] = []
     for name, label, size in (

@@ -8,7 +8,7 @@ What a command found goes to standard output; progress and messages to standard 
 
 import typer
 
-from wscxr.cli import offline, online, pacs
+from wscxr.cli import offline, online, pacs, pretraining
 from wscxr.cli.console import stderr
 from wscxr.errors import (
     BundleError,
@@ -42,6 +42,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(offline.app)
+app.add_typer(pretraining.app)
 app.add_typer(online.app)
 app.add_typer(online.bundle_app, name="bundle")
 app.add_typer(pacs.app, name="pacs")

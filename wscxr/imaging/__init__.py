@@ -3,7 +3,7 @@
 from wscxr.imaging.dicom_rules import Assumed, DicomRules, LateralRule
 from wscxr.imaging.folder import find_images
 from wscxr.imaging.limits import ImageLimits
-from wscxr.imaging.model_input import InputConfig, Intensity, to_model_input
+from wscxr.imaging.model_input import InputConfig, Intensity, to_model_input, to_unit_range
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.imaging.reader import looks_like_dicom, read_radiograph
 
@@ -19,4 +19,5 @@ __all__ = [
     "looks_like_dicom",
     "read_radiograph",
     "to_model_input",
+    "to_unit_range",
 ]

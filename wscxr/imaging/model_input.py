@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -44,29 +45,47 @@ class InputConfig(BaseModel):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
-def to_model_input(radiograph: Radiograph, config: InputConfig) -> Tensor:
-    """Resize, scale and normalise one radiograph.
+def to_unit_range(radiograph: Radiograph, size: int, intensity: Intensity) -> NDArray[np.float32]:
+    """Resize one radiograph and scale its grey values to [0, 1].
 
-    The picture is squashed to a square (as in the paper) with an antialiased bilinear filter,
-    scaled to [0, 1], repeated to three channels and normalised per channel.
+    The picture is squashed to a square (as in the paper) with an antialiased bilinear filter.
+
+    Parameters
+    ----------
+    radiograph
+        As read.
+    size
+        Side of the square, in pixels.
+    intensity
+        How grey values become numbers in [0, 1].
+
+    Returns
+    -------
+    ndarray
+        float32 of shape (size, size); always finite.
+    """
+    resized = np.asarray(
+        Image.fromarray(radiograph.pixels).resize((size, size), Image.Resampling.BILINEAR),
+        dtype=np.float32,
+    )
+    if intensity is Intensity.PERCENTILE:
+        low, high = np.percentile(resized, (0.5, 99.5))
+    else:
+        low, high = 0.0, float(np.iinfo(radiograph.pixels.dtype).max)
+    # A picture that is flat but for a few pixels has no range between its percentiles: it comes
+    # out as zeros and ones, never as NaN.
+    return np.clip((resized - low) / max(high - low, 1.0), 0.0, 1.0).astype(np.float32)
+
+
+def to_model_input(radiograph: Radiograph, config: InputConfig) -> Tensor:
+    """Turn one radiograph into a model input: `to_unit_range`, three channels, normalised.
 
     Returns
     -------
     Tensor
         float32 of shape (3, size, size); always finite.
     """
-    side = (config.size, config.size)
-    resized = np.asarray(
-        Image.fromarray(radiograph.pixels).resize(side, Image.Resampling.BILINEAR),
-        dtype=np.float32,
-    )
-    if config.intensity is Intensity.PERCENTILE:
-        low, high = np.percentile(resized, (0.5, 99.5))
-    else:
-        low, high = 0.0, float(np.iinfo(radiograph.pixels.dtype).max)
-    # A picture that is flat but for a few pixels has no range between its percentiles: it comes
-    # out as zeros and ones, never as NaN.
-    scaled = np.clip((resized - low) / max(high - low, 1.0), 0.0, 1.0).astype(np.float32)
+    scaled = to_unit_range(radiograph, config.size, config.intensity)
     # NumPy to the last step: arithmetic of PyTorch on this thread would start a second team of
     # OpenMP threads, and the backbone's own would from then on wait asleep at twice the cost.
     mean, std = (

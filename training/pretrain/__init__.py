@@ -1,0 +1,13 @@
+"""Self-supervised pretraining: a backbone from unlabelled radiographs alone.
+
+Two random views of one radiograph must get like features, of different radiographs different ones
+(`views`, `objectives`). No label is read, and no image of another domain: a hospital trains its own
+backbone from its own archive, without a download.
+"""
+
+from training.pretrain.config import PretrainConfig, View
+from training.pretrain.objectives import ObjectiveName
+from training.pretrain.pictures import find_unlabelled
+from training.pretrain.pretrain import Pretrained, pretrain
+
+__all__ = ["ObjectiveName", "PretrainConfig", "Pretrained", "View", "find_unlabelled", "pretrain"]

@@ -1,0 +1,124 @@
+"""The pretraining run: unlabelled radiographs in, a weights file out."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from training.pretrain.checkpoint import Checkpoint
+from training.pretrain.config import PretrainConfig
+from training.pretrain.pictures import load_pictures
+from training.pretrain.probe import Probe
+from training.pretrain.training import Training
+from wscxr import __version__
+from wscxr.errors import ConfigError, NotEnoughImages
+from wscxr.files import write_file
+from wscxr.progress import Track, untracked
+from wscxr.weights import round_to_half
+
+
+class Pretrained(BaseModel):
+    """What pretraining did; kept in the weights file as its metadata.
+
+    Attributes
+    ----------
+    backbone, layer
+        Architecture, and where it is cut.
+    images
+        Radiographs trained on.
+    data_sha256
+        Hash over the contents of all files, those of the probe among them.
+    config
+        All settings.
+    probes
+        The probe after each epoch.
+    version
+        Of wscxr.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    backbone: str
+    layer: str
+    images: int
+    data_sha256: str
+    config: PretrainConfig
+    probes: tuple[Probe, ...]
+    version: str
+
+
+def pretrain(
+    files: Sequence[Path],
+    config: PretrainConfig,
+    out: Path,
+    device: torch.device,
+    *,
+    track: Track = untracked,
+) -> Pretrained:
+    """Train a backbone on unlabelled radiographs and write its weights.
+
+    After each epoch a checkpoint lies beside `out`; the same call goes on from there.
+
+    Parameters
+    ----------
+    files
+        Image files, at least two batches of them.
+    config
+        All settings.
+    out
+        The weights file to write, ``.safetensors``, in torchvision's key names; must not exist.
+        Convolutions are rounded to half precision.
+    device
+        Where to compute; bf16 is used where the device multiplies it in hardware.
+    track
+        Told of each image read and of each step.
+
+    Raises
+    ------
+    ConfigError
+        `out` exists or has another ending, or training diverged.
+    NotEnoughImages
+        There are fewer than two batches.
+    DataError
+        A file cannot be read, or the checkpoint is damaged or of another run.
+    WeightsError, WeightsUnavailable
+        The weights to start from cannot be used.
+    """
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"{out}: name a .safetensors file")
+    if out.exists():
+        raise ConfigError(f"{out} exists; give another name")
+    if len(files) < 2 * config.batch_size:
+        raise NotEnoughImages(
+            f"pretraining in batches of {config.batch_size} needs at least "
+            f"{2 * config.batch_size} radiographs, but there are {len(files)}"
+        )
+    run = Training(load_pictures(files, config.image_size, track), config, device)
+    checkpoint = Checkpoint(out.with_suffix(".checkpoint"), run.fingerprint)
+    probes = checkpoint.restore(run)
+
+    def work() -> Iterator[None]:
+        for epoch in range(len(probes), config.epochs):
+            yield from run.epoch(epoch)
+            probes.append(run.probe())
+            checkpoint.save(run, probes)
+
+    for _ in track(work(), "pretraining", (config.epochs - len(probes)) * run.steps_per_epoch):
+        pass
+    done = Pretrained(
+        backbone=config.backbone,
+        layer=config.layer,
+        images=len(run.seen),
+        data_sha256=run.data_sha256,
+        config=config,
+        probes=tuple(probes),
+        version=__version__,
+    )
+    weights = round_to_half(run.backbone.weights())
+    metadata = {"pretrained": json.dumps(done.model_dump(mode="json"), sort_keys=True)}
+    write_file(out, safetensors.torch.save(weights, metadata))
+    checkpoint.remove()
+    return done

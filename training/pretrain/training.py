@@ -1,0 +1,161 @@
+"""The network while it is trained, step by step."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.pretrain.config import PretrainConfig
+from training.pretrain.objectives import Objective
+from training.pretrain.pictures import Pictures
+from training.pretrain.probe import Probe, probe
+from training.pretrain.views import draw_views
+from wscxr import __version__
+from wscxr.backbone import build_backbone
+from wscxr.errors import ConfigError
+from wscxr.weights import imagenet_normalisation
+
+_WARM_UP = 0.1
+"""Share of the steps over which the learning rate rises."""
+
+_PROBED, _PROBED_SHARE = 256, 0.05
+"""Radiographs kept aside for the probe: a share of all, but at most so many."""
+
+
+class Training(nn.Module):
+    """A trunk, its projector and its optimiser.
+
+    Parameters
+    ----------
+    pictures
+        Radiographs; some are kept aside for the probe.
+    config
+        All settings.
+    device
+        Where to compute.
+
+    Attributes
+    ----------
+    backbone
+        Holds the trunk that is trained.
+    seen, aside
+        uint8 of shape (N, 1, side, side): what is trained on, and what the probe looks at.
+    data_sha256
+        Of the radiographs.
+    steps_per_epoch
+        Each radiograph is seen once in an epoch, but for the rest of a batch.
+    """
+
+    def __init__(self, pictures: Pictures, config: PretrainConfig, device: torch.device) -> None:
+        super().__init__()
+        self._config = config
+        self._device = device
+        self.data_sha256 = pictures.sha256
+        order = torch.randperm(len(pictures.pixels), generator=_stream(config.seed))
+        n_aside = min(_PROBED, round(_PROBED_SHARE * len(order)))
+        self.aside, self.seen = pictures.pixels[order[:n_aside]], pictures.pixels[order[n_aside:]]
+        self.steps_per_epoch = len(self.seen) // config.batch_size
+
+        self.backbone = build_backbone(
+            config.backbone_config,
+            config.view.size,
+            file=config.weights_file,
+            seed=config.seed,
+        )
+        self.backbone.trunk.requires_grad_(requires_grad=True)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.objective = Objective(config.objective, self.backbone.channels[0])
+        self.to(device)
+        mean, std = imagenet_normalisation(config.backbone)
+        self._mean, self._std = (
+            torch.tensor(value, device=device)[:, None, None] for value in (mean, std)
+        )
+        self.optimiser = torch.optim.AdamW(
+            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the data and of all settings: what a checkpoint must agree with."""
+        text = f"{__version__} {self.data_sha256} {self._config.model_dump_json()}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def epoch(self, number: int) -> Iterator[None]:
+        """Train for one epoch; yields after each step.
+
+        Raises
+        ------
+        ConfigError
+            The loss is not finite.
+        """
+        # A stream for each epoch: one that is taken up again draws what it would have drawn.
+        generator = _stream(self._config.seed, number + 1)
+        order = torch.randperm(len(self.seen), generator=generator)
+        self.backbone.trunk.train()
+        for step in range(self.steps_per_epoch):
+            batch = order[step * self._config.batch_size :][: self._config.batch_size]
+            self._set_learning_rate(number * self.steps_per_epoch + step)
+            loss = self._loss(_unit_range(self.seen[batch], self._device), generator)
+            if not torch.isfinite(loss):
+                raise ConfigError("pretraining diverged: lower learning_rate")
+            self.optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            self.optimiser.step()
+            yield
+
+    def probe(self) -> Probe:
+        """Measure the network as it is now; see `training.pretrain.probe`."""
+        self.backbone.trunk.eval()
+        aside = _unit_range(self.aside, self._device)
+        return probe(self._maps, aside, self._config.view, self._config.batch_size)
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint must hold, tensors and numbers only."""
+        return {"network": self.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def _loss(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        first, second = draw_views(pictures, self._config.view, generator)
+        with torch.autocast(
+            self._device.type, dtype=torch.bfloat16, enabled=_multiplies_bf16(self._device)
+        ):
+            maps = self._maps(torch.cat([first.pixels, second.pixels]))
+        loss: Tensor = self.objective(*maps.float().chunk(2), first.frames, second.frames)
+        return loss
+
+    def _maps(self, pixels: Tensor) -> Tensor:
+        inputs = ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        maps: Tensor = self.backbone.trunk(inputs)[self._config.layer]
+        return maps
+
+    def _set_learning_rate(self, step: int) -> None:
+        done = (step + 1) / (self._config.epochs * self.steps_per_epoch)
+        if done < _WARM_UP:
+            factor = done / _WARM_UP
+        else:
+            factor = (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))) / 2
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._config.learning_rate * factor
+
+
+def _unit_range(pixels: Tensor, device: torch.device) -> Tensor:
+    return pixels.to(device).float() / 255
+
+
+def _stream(seed: int, epoch: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed((seed << 20) + epoch)
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    """Whether the hardware does; where it is emulated, it is many times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - PyTorch has no public name for it
