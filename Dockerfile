@@ -10,6 +10,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY wscxr wscxr
 COPY training training
 COPY service service
+COPY model_store/cxr-pediatric-pneumonia model_store/cxr-pediatric-pneumonia
 RUN uv pip install --no-cache --python /opt/wscxr/bin/python --compile-bytecode \
     --torch-backend "${TORCH_BACKEND}" --constraints constraints.txt '.[dicom]'
 

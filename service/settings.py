@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from wscxr import shipped
 from wscxr.imaging import DicomRules, ImageLimits
 
 _MIB = 1024 * 1024
@@ -37,7 +38,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WSCXR_", env_nested_delimiter="__", frozen=True)
 
     model_store: Path = Field(
-        default=Path("model_store"), description="Folder of bundles, <name>/<version>/ each."
+        default_factory=shipped.model_store,
+        description="Folder of bundles, <name>/<version>/ each; default: ./model_store.",
     )
     model: str | None = Field(
         default=None,

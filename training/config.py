@@ -9,20 +9,33 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from training.method import Method
 from training.methods import METHODS, AnyMethod
-from training.wscxr_method import Wscxr
+from training.positional_method import PositionalWscxr
+from wscxr import shipped
 from wscxr.backbone import BackboneConfig
 from wscxr.detector import ScoreRule
 from wscxr.errors import ConfigError
 from wscxr.imaging import Intensity
-from wscxr.weights import file_of, source_of
+from wscxr.weights import WeightsSource, file_of, source_of
 
 DEFAULT_K = 16
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "backbone": "densenet121",
+        "weights": WeightsSource.IMAGENET.value,
+        "image_size": 256,
+        "method": "wscxr",
+        "score_rule": ScoreRule.MAX.value,
+    },
+}
+"""Settings by name, which a file and options are laid over: ours, and the paper's."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class TrainConfig(BaseModel):
-    """Settings of one training run; the defaults are the paper's where it gives one.
+    """Settings of one training run; see `PRESETS` for the paper's own.
 
     The method's own settings may be given beside the others, as in a flat TOML file:
     ``TrainConfig(method="patchcore", coreset_ratio=0.1)``.
@@ -34,7 +47,7 @@ class TrainConfig(BaseModel):
     layers
         Modules of it whose outputs are used; empty for the family's default.
     weights
-        ``imagenet``, ``random``, or the path of a weights file.
+        ``cxr`` (the project's own), ``imagenet``, ``random``, or the path of a weights file.
     image_size
         Side of the square model input, in pixels.
     intensity
@@ -44,7 +57,7 @@ class TrainConfig(BaseModel):
     method
         What learns from the patch features, with its own settings.
     score_rule
-        How an anomaly map becomes one image-level score (Eq. 8: its maximum).
+        How an anomaly map becomes one image-level score (the paper, Eq. 8: its maximum).
     k
         Number of anomaly images; 16, but 0 for a method that uses none.
     calibration_fraction
@@ -58,14 +71,14 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: str = "densenet121"
+    backbone: str = shipped.ARCHITECTURE
     layers: tuple[str, ...] = ()
-    weights: str = "imagenet"
-    image_size: int = Field(default=256, ge=32, le=2048)
+    weights: str = WeightsSource.CXR.value
+    image_size: int = Field(default=160, ge=32, le=2048)
     intensity: Intensity = Intensity.PERCENTILE
     p: int = Field(default=5, ge=1, le=31)
-    method: AnyMethod = Wscxr()
-    score_rule: ScoreRule = ScoreRule.MAX
+    method: AnyMethod = PositionalWscxr()
+    score_rule: ScoreRule = ScoreRule.TOP_TENTH
     k: int = Field(default=DEFAULT_K, ge=0)
     calibration_fraction: float = Field(default=0.2, gt=0, le=0.5)
     false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
@@ -76,7 +89,7 @@ class TrainConfig(BaseModel):
     def _gather_method(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        method = data.get("method", "wscxr")
+        method = data.get("method", PositionalWscxr())
         if isinstance(method, Method):
             method = method.model_dump()
         settings = {"name": method} if isinstance(method, str) else dict(method)
@@ -94,6 +107,11 @@ class TrainConfig(BaseModel):
     def _settings_fit_each_other(self) -> Self:
         if self.p % 2 == 0:
             raise ValueError("p must be odd")
+        if self.weights == WeightsSource.CXR and self.backbone != shipped.ARCHITECTURE:
+            raise ValueError(
+                f"the weights cxr are of {shipped.ARCHITECTURE}; give --weights imagenet or a file "
+                f"for {self.backbone}"
+            )
         if self.method.uses_anomalies and self.k == 0:
             raise ValueError(f"{self.method.name} needs anomaly images: k must be at least 1")
         if not self.method.uses_anomalies and self.k > 0:
@@ -136,11 +154,15 @@ def parse_settings(settings: Sequence[str]) -> dict[str, object]:
     return found
 
 
-def resolve_config(file: Path | None, options: dict[str, object]) -> TrainConfig:
-    """Merge a TOML file with options given one by one; options win.
+def resolve_config(
+    file: Path | None, options: dict[str, object], preset: str = "default"
+) -> TrainConfig:
+    """Merge a preset, a TOML file and options given one by one; the later wins.
 
     Parameters
     ----------
+    preset
+        Name of one of `PRESETS`.
     file
         TOML with the fields of `TrainConfig`, and of its method, at the top level.
     options
@@ -149,12 +171,14 @@ def resolve_config(file: Path | None, options: dict[str, object]) -> TrainConfig
     Raises
     ------
     ConfigError
-        The file cannot be read, or a setting is unknown or out of range.
+        There is no such preset, the file cannot be read, or a setting is unknown or out of range.
     """
-    settings: dict[str, Any] = {}
+    if preset not in PRESETS:
+        raise ConfigError(f"preset {preset!r} is none of {', '.join(PRESETS)}")
+    settings = dict(PRESETS[preset])
     if file is not None:
         try:
-            settings = tomllib.loads(file.read_text(encoding="utf-8"))
+            settings |= tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot read the configuration {file}: {error}") from error
     settings |= {key: value for key, value in options.items() if value is not None}

@@ -35,11 +35,6 @@ class FeatureSet:
     maps: Tensor
     sha256: list[str]
 
-    @property
-    def patches(self) -> Tensor:
-        """All patch features of all images: a view of shape (N * H' * W', C')."""
-        return self.maps.flatten(0, 2)
-
     def __getitem__(self, images: slice) -> "FeatureSet":
         """Some of the images; shares memory."""
         return FeatureSet(self.maps[images], self.sha256[images])

@@ -48,6 +48,8 @@ class Method(BaseModel, ABC):
     ----------
     uses_anomalies
         Whether it learns from the K anomaly images; if not, K is 0.
+    uses_places
+        Whether it must know where on the image each feature lies.
     citation
         What it is and where it comes from, one sentence for the model card.
     """
@@ -55,6 +57,7 @@ class Method(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uses_anomalies: ClassVar[bool]
+    uses_places: ClassVar[bool] = False
     citation: ClassVar[str] = ""
 
     @abstractmethod
@@ -70,13 +73,16 @@ class Method(BaseModel, ABC):
     ) -> Fit:
         """Learn a head from cached patch features.
 
+        `fit_maps` calls it with features in the shape that the method takes.
+
         Parameters
         ----------
         normal
-            Normal set M_n, float32 of shape (N, C'), on the CPU; it may lie on disk.
+            Normal set M_n, float32 of shape (N, C'), on the CPU; it may lie on disk. Whole maps,
+            of shape (images, H', W', C'), for a method that uses places.
         anomaly
             Anomaly set M_a, float32 of shape (A, C'), on the CPU; empty where the method uses
-            none.
+            none. Maps, likewise.
         seed
             The same seed gives the same head, byte for byte, on the same machine.
         device
@@ -92,3 +98,29 @@ class Method(BaseModel, ABC):
         ConfigError
             Training diverged.
         """
+
+
+def fit_maps(
+    method: Method,
+    normal: Tensor,
+    anomaly: Tensor,
+    *,
+    seed: int,
+    device: torch.device,
+    track: Track = untracked,
+    checkpoint: Checkpoint | None = None,
+) -> Fit:
+    """Let a method learn from the patch features of whole images.
+
+    Parameters
+    ----------
+    method
+        What learns.
+    normal, anomaly
+        float32 of shape (images, H', W', C'), on the CPU.
+    seed, device, track, checkpoint
+        See `Method.fit`, for the errors too.
+    """
+    if not method.uses_places:
+        normal, anomaly = normal.flatten(0, 2), anomaly.flatten(0, 2)
+    return method.fit(normal, anomaly, seed=seed, device=device, track=track, checkpoint=checkpoint)

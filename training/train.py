@@ -8,7 +8,7 @@ import torch
 
 from training.config import TrainConfig
 from training.features import FeatureSet, extract_features
-from training.method import Fit
+from training.method import Fit, fit_maps
 from training.samples import Sample
 from training.splits import TrainSplit, draw_split
 from wscxr.backbone import build_backbone
@@ -77,8 +77,8 @@ def train(
     anomaly = features[len(split.normal) + len(split.calibration) :]
     _check_labels_agree(normal.sha256 + calibration.sha256, anomaly.sha256)
 
-    fit = config.method.fit(
-        normal.patches, anomaly.patches, seed=config.seed, device=device, track=track
+    fit = fit_maps(
+        config.method, normal.maps, anomaly.maps, seed=config.seed, device=device, track=track
     )
     detector = Detector(backbone, config.p, fit.head, config.score_rule, device)
     kept_aside = detector.detect_features(calibration.maps)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from wscxr import shipped
 from wscxr.errors import ConfigError, WeightsError
 from wscxr.weights import WeightsSource, fetch_imagenet_weights, read_weights
 
@@ -216,6 +217,8 @@ def build_backbone(
     match config.source:
         case WeightsSource.IMAGENET:
             backbone.load_weights(fetch_imagenet_weights(config.architecture))
+        case WeightsSource.CXR:
+            backbone.load_weights(read_weights(shipped.backbone_file()))
         case WeightsSource.FILE:
             if file is None:
                 raise ConfigError("the backbone's weights come from a file; name it")

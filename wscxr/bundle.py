@@ -36,7 +36,7 @@ from wscxr.golden import GoldenCase, check_golden, make_golden
 from wscxr.imaging import Radiograph, to_model_input
 from wscxr.manifest import SCHEMA_VERSION, BundleManifest, FileName
 from wscxr.model_card import model_card
-from wscxr.weights import WeightsSource, weights_sha256
+from wscxr.weights import WeightsSource, half_where_exact, weights_sha256
 
 _MANIFEST = "bundle.json"
 _GOLDEN = TypeAdapter(Annotated[list[GoldenCase], Field(min_length=1)])
@@ -221,7 +221,9 @@ def write_bundle(
         "MODEL_CARD.md": model_card(manifest).encode(),
     }
     if embed_backbone:
-        content["backbone.safetensors"] = safetensors.torch.save(detector.backbone.weights())
+        content["backbone.safetensors"] = safetensors.torch.save(
+            half_where_exact(detector.backbone.weights())
+        )
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
     manifest = manifest.model_copy(update={"files": hashes}).sealed()
     document = manifest.model_dump_json(indent=1).encode()

@@ -9,6 +9,7 @@ from torch import Tensor
 from wscxr.backbone import Backbone
 from wscxr.heads import Head
 from wscxr.patches import patch_features
+from wscxr.positional import PositionalDiscriminator
 
 _BLOCK = 16
 """Images whose patch features are scored together."""
@@ -62,7 +63,8 @@ class Detection:
         Anomaly maps, float32 of shape (B, H', W'), unbounded; training aims at <= 0 on normal
         and >= 1 on anomalous positions.
     scores
-        Image-level scores, float32 of shape (B,).
+        Image-level scores, float32 of shape (B,): the score rule of D's map. A positional
+        discriminator's map has the score as its mean, and shows where the image is unusual.
     """
 
     maps: Tensor
@@ -126,13 +128,16 @@ class Detector:
             float32 of shape (B, H', W', C'), on any device.
         """
         # Block by block: a whole calibration set may lie on disk, larger than memory.
-        maps = torch.cat(
-            [
-                self.head(features[start : start + _BLOCK].to(self.device))
-                for start in range(0, len(features), _BLOCK)
-            ]
-        )
-        return Detection(maps=maps, scores=image_score(maps, self.score_rule))
+        blocks = [self._detect_block(block.to(self.device)) for block in features.split(_BLOCK)]
+        maps, scores = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+        return Detection(maps=maps, scores=scores)
+
+    def _detect_block(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.head(features)
+        scores = image_score(maps, self.score_rule)
+        if isinstance(self.head, PositionalDiscriminator):
+            maps = self.head.where(features, scores)
+        return maps, scores
 
     def detect(self, images: Tensor) -> Detection:
         """Score model inputs.

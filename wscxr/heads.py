@@ -1,8 +1,8 @@
 """Heads: what turns a patch feature into a score, and how a bundle says which one it holds.
 
-Every head is a module from float32 of shape (..., C') to scores of shape (...): about 0 or less on
-normal patches, 1 and more on clearly anomalous ones. Its configuration builds it, empty; its
-tensors come from the bundle. A new kind of head is one module beside these, named here.
+Every head is a module from float32 of shape (B, H', W', C') to scores of shape (B, H', W'), most of
+them for any leading shape: about 0 or less on normal patches, 1 and more on clearly anomalous ones.
+Its configuration builds it, empty; its tensors come from the bundle. A new kind of head is one module beside these, named here.
 """
 
 from typing import Annotated
@@ -11,7 +11,10 @@ from pydantic import Field
 
 from wscxr.discriminator import Discriminator, DiscriminatorConfig
 from wscxr.memory_bank import MemoryBank, MemoryBankConfig
+from wscxr.positional import PositionalConfig, PositionalDiscriminator
 
-Head = Discriminator | MemoryBank
+Head = Discriminator | MemoryBank | PositionalDiscriminator
 
-HeadConfig = Annotated[DiscriminatorConfig | MemoryBankConfig, Field(discriminator="kind")]
+HeadConfig = Annotated[
+    DiscriminatorConfig | MemoryBankConfig | PositionalConfig, Field(discriminator="kind")
+]

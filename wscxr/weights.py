@@ -16,6 +16,9 @@ from wscxr.errors import WeightsError, WeightsUnavailable
 class WeightsSource(StrEnum):
     """Where backbone weights come from."""
 
+    CXR = "cxr"
+    """The project's own, trained on chest X-rays by self-supervision; see `wscxr.shipped`."""
+
     IMAGENET = "imagenet"
     """torchvision's own, downloaded once and cached by PyTorch."""
 
@@ -27,8 +30,8 @@ class WeightsSource(StrEnum):
 
 
 def source_of(weights: str) -> WeightsSource:
-    """What a setting ``imagenet``, ``random`` or the path of a file stands for."""
-    named = {source.value: source for source in (WeightsSource.IMAGENET, WeightsSource.RANDOM)}
+    """What a setting stands for: ``cxr``, ``imagenet``, ``random``, or else the path of a file."""
+    named = {source.value: source for source in WeightsSource if source is not WeightsSource.FILE}
     return named.get(weights, WeightsSource.FILE)
 
 
@@ -110,11 +113,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def round_to_half(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Store matrices and convolutions in half precision: half the size, 11 bits of each number.
+    """Round matrices and convolutions to half precision: half the size, 11 bits of each number.
 
-    Vectors, such as the statistics of batch normalisation, can leave its range and stay as they are.
+    Vectors, such as the statistics of batch normalisation, can leave its range and stay whole.
     """
     return {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
+
+
+def half_where_exact(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Store in half precision what was rounded to it before; no number changes."""
+    halves = round_to_half(state)
+    return {
+        key: half if torch.equal(half.to(value.dtype), value) else value
+        for (key, value), half in zip(state.items(), halves.values(), strict=True)
+    }
 
 
 def weights_sha256(state: dict[str, Tensor]) -> str:

@@ -82,10 +82,9 @@ def test_past_the_budget_features_live_in_a_file_and_are_the_same(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_patches_and_slices_share_memory(backbone: Backbone, samples: list[Sample]) -> None:
+def test_slices_share_memory(backbone: Backbone, samples: list[Sample]) -> None:
     features = extract_features(samples[:5], backbone, 3, CONFIG, CPU)
-    assert features.patches.shape == (5 * 16 * 16, 64)
-    assert torch.equal(features.patches[16 * 16 + 16 + 2], features.maps[1, 1, 2])
+    assert features.maps.shape == (5, 16, 16, 64)
     part = features[1:3]
     assert part.sha256 == features.sha256[1:3]
     assert torch.equal(part.maps, features.maps[1:3])

@@ -16,7 +16,7 @@ from training.config import TrainConfig
 from training.features import extract_features
 from training.fitting import computing_threads
 from training.images import load_batches
-from training.method import Method
+from training.method import Method, fit_maps
 from training.reproduce.dataset import TableData
 from training.reproduce.judge import Snapshot, judge
 from training.reproduce.records import Record, RecordStore
@@ -167,13 +167,7 @@ class Runner:
                 scores = [detector.detect_features(maps).scores.cpu().numpy() for maps in judged]
             snapshots.append(Snapshot(*scores))
 
-        method.fit(
-            normal.flatten(0, 2),
-            anomaly.flatten(0, 2),
-            seed=seed,
-            device=self._device,
-            checkpoint=look,
-        )
+        fit_maps(method, normal, anomaly, seed=seed, device=self._device, checkpoint=look)
         return snapshots
 
     def _train_network(

@@ -29,6 +29,7 @@ _Choice = TypeVar("_Choice", TableName, Budget)
 _TITLES = {
     TableName.TABLE1: "Table I: the compared methods on ZhangLab",
     TableName.TABLE2: "Table II: mining and mixing at K = 16",
+    TableName.ABLATION: "The default method, one part changed at a time",
 }
 
 
@@ -49,7 +50,7 @@ def reproduce(
     Parameters
     ----------
     table
-        ``table1`` or ``table2``.
+        ``table1``, ``table2`` or ``ablation``.
     data
         See `training.reproduce.dataset.read_table_data`.
     out

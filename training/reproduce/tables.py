@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from training.baselines.cutpaste import CutPaste
 from training.baselines.ddad import Ddad
@@ -10,6 +11,7 @@ from training.baselines.patchcore import PatchCore
 from training.baselines.simplenet import SimpleNet
 from training.baselines.squid import Squid
 from training.method import Method
+from training.positional_method import PositionalWscxr
 from training.wscxr_method import Wscxr
 
 
@@ -21,6 +23,9 @@ class TableName(StrEnum):
 
     TABLE2 = "table2"
     """WSCXR at K = 16 with mining and mixing on or off."""
+
+    ABLATION = "ablation"
+    """Our default method at K = 2 and 16, each of its parts changed alone."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,17 @@ class Row:
 _KS = (2, 4, 8, 16)
 
 
+_ABLATIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("default", "default", {}),
+    ("one-mean", "one mean for all places", {"by_place": False}),
+    ("rank-32", "32 whitened directions", {"rank": 32}),
+    ("rank-160", "160 whitened directions", {"rank": 160}),
+    ("no-mixing", "mixing off", {"mixing": False}),
+    ("mining", "mining on, r = 0.2", {"mining": True}),
+    ("mining-half", "mining on, r = 0.5", {"mining": True, "r": 0.5}),
+)
+
+
 def rows_of(table: TableName, budget: Budget) -> list[Row]:
     """All rows of a table.
 
@@ -71,6 +87,7 @@ def rows_of(table: TableName, budget: Budget) -> list[Row]:
                 Row("ddad", "DDAD", Ddad.within(budget), _KS, {}),
                 Row("patchcore", "PatchCore", PatchCore(), (0,), {}),
                 Row("simplenet", "SimpleNet", SimpleNet(), (0,), {}),
+                Row("positional", "WSCXR, positional (our default)", PositionalWscxr(), _KS, {}),
                 Row("wscxr", "WSCXR", Wscxr(), _KS, {2: "94.7 ± 1.5", 16: "97.2 ± 0.2"}),
             ]
         case TableName.TABLE2:
@@ -84,6 +101,11 @@ def rows_of(table: TableName, budget: Budget) -> list[Row]:
                 )
                 for mining in (False, True)
                 for mixing in (False, True)
+            ]
+        case TableName.ABLATION:
+            return [
+                Row(name, title, PositionalWscxr(**changes), (2, 16), {})
+                for name, title, changes in _ABLATIONS
             ]
 
 

@@ -17,6 +17,7 @@ from wscxr.cli.options import (
     JsonFile,
     Manifest,
     NormalFolder,
+    Preset,
     SkipBad,
 )
 from wscxr.errors import ConfigError
@@ -39,11 +40,12 @@ def train(
     config: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Settings; options given here win.")
     ] = None,
+    preset: Preset = "default",
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="wscxr|patchcore|simplenet",
-            help="The latter two learn from normal images alone. [wscxr]",
+            metavar="positional|wscxr|patchcore|simplenet",
+            help="The latter two learn from normal images alone. [positional]",
         ),
     ] = None,
     setting: Annotated[
@@ -55,31 +57,35 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="One seed, one bundle. [0]")] = None,
     backbone: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Torchvision model. [densenet121]")
+        str | None, typer.Option(metavar="NAME", help="Torchvision model. [regnet_x_400mf]")
     ] = None,
     layers: Annotated[
         str | None, typer.Option(metavar="A,B", help="Its modules to use. [the family's default]")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="imagenet|random|FILE", help="[imagenet]")
+        str | None,
+        typer.Option(
+            metavar="cxr|imagenet|random|FILE",
+            help="Of the backbone; FILE may come from wscxr pretrain. [cxr, shipped with this]",
+        ),
     ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Model input side, px. [256]")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Model input side, px. [160]")] = None,
     intensity: Annotated[
         str | None, typer.Option(metavar="percentile|full-range", help="[percentile]")
     ] = None,
     p: Annotated[int | None, typer.Option("--p", help="Neighbourhood side. [5]")] = None,
-    mining: Annotated[bool | None, typer.Option(help="Eq. 4-5. [on]")] = None,
+    mining: Annotated[bool | None, typer.Option(help="Eq. 4-5. [off]")] = None,
     r: Annotated[float | None, typer.Option("--r", help="Retention rate. [0.2]")] = None,
     mixing: Annotated[bool | None, typer.Option(help="Eq. 6. [on]")] = None,
     hidden: Annotated[
-        str | None, typer.Option(metavar="N,N", help="Hidden widths; '' is linear. [256]")
+        str | None, typer.Option(metavar="N,N", help="Widths, method wscxr; '' is linear. [256]")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps. [500]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step. [512]")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of AdamW. [0.001]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW. [0.01]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps. [400]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step. [1024]")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of AdamW. [0.003]")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW. [0.1]")] = None,
     score_rule: Annotated[
-        str | None, typer.Option(metavar="max|top-tenth|mean", help="Of the map. [max]")
+        str | None, typer.Option(metavar="max|top-tenth|mean", help="Of the map. [top-tenth]")
     ] = None,
     calibration_fraction: Annotated[
         float | None, typer.Option(help="Normals kept aside. [0.2]")
@@ -124,6 +130,7 @@ def train(
             "false_alarm_rate": false_alarm_rate,
         }
         | parse_settings(setting or []),
+        preset,
     )
     check_absent(out)
     with progress_bars() as progress:
@@ -199,7 +206,7 @@ def evaluate(
     "table is gone on with by the same command."
 )
 def reproduce(
-    table: Annotated[str, typer.Argument(metavar="table1|table2", help="Table of the paper.")],
+    table: Annotated[str, typer.Argument(metavar="table1|table2|ablation", help="Which table.")],
     data: Annotated[
         Path,
         typer.Option(
@@ -219,11 +226,14 @@ def reproduce(
     budget: Annotated[
         str, typer.Option(metavar="cpu|full", help="Of CutPaste, DDAD and SQUID.")
     ] = "cpu",
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="Torchvision model.")] = "resnet18",
+    preset: Preset = "default",
+    backbone: Annotated[str | None, typer.Option(metavar="NAME", help="Torchvision model.")] = None,
     layers: Annotated[
         str | None, typer.Option(metavar="A,B", help="Its modules to use. [the family's default]")
     ] = None,
-    weights: Annotated[str, typer.Option(metavar="imagenet|random|FILE")] = "imagenet",
+    weights: Annotated[
+        str | None, typer.Option(metavar="cxr|imagenet|random|FILE", help="Of the backbone.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="TOML", help="Other settings, the same for all rows.")
     ] = None,
@@ -235,7 +245,7 @@ def reproduce(
     from wscxr.device import resolve_device
 
     settings = resolve_config(
-        config, {"backbone": backbone, "layers": _split(layers), "weights": weights}
+        config, {"backbone": backbone, "layers": _split(layers), "weights": weights}, preset
     )
     with progress_bars() as progress:
         text = run(

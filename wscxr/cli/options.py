@@ -23,3 +23,10 @@ SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out unreadable files, each named, and go on.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write JSON here.")]
+Preset = Annotated[
+    str,
+    typer.Option(
+        metavar="default|paper",
+        help="Settings to start from; paper: DenseNet121 of ImageNet at 256 px, mining and mixing.",
+    ),
+]

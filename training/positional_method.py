@@ -1,0 +1,155 @@
+"""The default method: WSCXR on deviations from what is normal at each place."""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from training.fitting import checkpoint_steps, one_thread
+from training.method import Checkpoint, Fit, Method
+from wscxr.discriminator import discriminator_loss
+from wscxr.errors import ConfigError
+from wscxr.mining import mine
+from wscxr.mixing import draw_alpha, mix
+from wscxr.positional import PositionalConfig, PositionalDiscriminator
+from wscxr.progress import Track, untracked
+
+_BLOCK = 32
+"""Images whose features are read at once, so that a set may lie on disk."""
+
+_FLOOR = 1e-3
+"""Added to every standard deviation, times the largest: directions of rounding stay small."""
+
+
+class PositionalWscxr(Method):
+    """WSCXR (Ni et al., arXiv 2311.09642), position-aware and whitened.
+
+    Patch features are centred by the mean of the normal set at their place and whitened by its
+    covariance; then anomaly features are mixed with normal ones (Eq. 6) and a linear discriminator
+    is trained (Eq. 7). See `wscxr.positional.PositionalDiscriminator`.
+
+    Attributes
+    ----------
+    by_place
+        Centre by the mean at each place; else by one mean for all.
+    rank
+        Directions of largest variance that are whitened and looked at; the rest is left out.
+    mining
+        Keep only the anomaly features far from the normals of their place (Eq. 4-5, with the
+        Mahalanobis distance).
+    r
+        Retention rate of mining.
+    mixing
+        Mix anomaly features with normal ones (Eq. 6).
+    steps
+        Optimiser steps. Fixed in advance: nothing is stopped or chosen by looking at a score.
+    batch_size
+        Normal features, and as many anomaly features, in one step.
+    learning_rate, weight_decay
+        Of AdamW; the rate falls to 0 along a cosine.
+    """
+
+    uses_anomalies: ClassVar[bool] = True
+    uses_places: ClassVar[bool] = True
+    citation: ClassVar[str] = (
+        "WSCXR, weakly supervised anomaly detection with image-level labels only (Ni et al., "
+        "arXiv 2311.09642, 2023), on whitened deviations from the normal mean at each place"
+    )
+
+    name: Literal["positional"] = "positional"
+    by_place: bool = True
+    rank: PositiveInt = 128
+    mining: bool = False
+    r: float = Field(default=0.2, gt=0, le=1)
+    mixing: bool = True
+    steps: PositiveInt = 400
+    batch_size: PositiveInt = 1024
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+
+    def fit(
+        self,
+        normal: Tensor,
+        anomaly: Tensor,
+        *,
+        seed: int,
+        device: torch.device,
+        track: Track = untracked,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fit:
+        """Whiten, mine, mix and train on maps; the metric ``loss`` is as `Wscxr.fit` has it."""
+        _, height, width, channels = normal.shape
+        config = PositionalConfig(
+            height=height, width=width, in_features=channels, rank=min(self.rank, channels)
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            head = PositionalDiscriminator(config)
+        self._describe_normal(head, normal)
+        head.to(device)
+        x_n = _whitened(head, normal, device)
+        x_a = _whitened(head, anomaly, device)
+        if self.mining:
+            x_a = x_a[mine(torch.linalg.vector_norm(x_a, dim=1), self.r)]
+        optimiser = torch.optim.AdamW(
+            head.linear.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
+        generator = torch.Generator().manual_seed(seed)
+        losses = torch.zeros(self.steps)
+        tell = checkpoint_steps(self.steps)
+        with one_thread():
+            for step in track(range(self.steps), "training the discriminator", self.steps):
+                scores = head.linear(torch.cat(self._draw_pairs(x_n, x_a, generator))).squeeze(1)
+                loss = discriminator_loss(*scores.chunk(2))
+                optimiser.zero_grad()
+                torch.autograd.backward(loss)
+                optimiser.step()
+                schedule.step()
+                losses[step] = loss.detach()
+                if checkpoint is not None and step in tell:
+                    checkpoint(head)
+        if not torch.isfinite(losses).all():
+            raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
+        tail = losses[-max(1, self.steps // 10) :]
+        return Fit(head.eval(), metrics={"loss": float(tail.mean())})
+
+    def _describe_normal(self, head: PositionalDiscriminator, normal: Tensor) -> None:
+        """Set the mean at each place, the whitening, and the unit of unusualness."""
+        mean = sum(block.double().sum(dim=0) for block in normal.split(_BLOCK)) / len(normal)
+        if not self.by_place:
+            mean = mean.mean(dim=(0, 1), keepdim=True).expand_as(mean)
+        covariance = torch.zeros(normal.shape[3], normal.shape[3], dtype=torch.float64)
+        for block in normal.split(_BLOCK):
+            deviation = (block.double() - mean).flatten(0, 2)
+            covariance += deviation.T @ deviation / normal[..., 0].numel()
+        values, vectors = torch.linalg.eigh(covariance)
+        deviations = values.clamp(min=0).sqrt().flip(0)[: head.config.rank]
+        directions = vectors.flip(1)[:, : head.config.rank]
+        head.mean.copy_(mean)
+        head.whitening.copy_(directions / (deviations + _FLOOR * deviations[0]).clamp(min=1e-12))
+        spread = [head.unusualness(block).double().square() for block in normal.split(_BLOCK)]
+        head.unit.copy_(torch.cat(spread).mean().sqrt().clamp(min=1e-6))
+
+    def _draw_pairs(
+        self, normal: Tensor, anomaly: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        m_n, other, m_a = (
+            features[
+                torch.randint(len(features), (self.batch_size,), generator=generator).to(
+                    features.device
+                )
+            ]
+            for features in (normal, normal, anomaly)
+        )
+        if self.mixing:
+            alpha = draw_alpha(self.batch_size, generator).to(other.device)
+            m_a = mix(m_a, other, alpha)
+        return m_n, m_a
+
+
+@torch.no_grad()
+def _whitened(head: PositionalDiscriminator, maps: Tensor, device: torch.device) -> Tensor:
+    """Whitened deviations of all patches: float32 of shape (N * H' * W', R), on the device."""
+    return torch.cat([head.whiten(block.to(device)).flatten(0, 2) for block in maps.split(_BLOCK)])
