@@ -496,7 +496,7 @@ def test_high_throughput_jpeg_2000_is_read(bits: int, tmp_path: Path) -> None:
     content = pixels.astype("u1" if bits == 8 else ">u2").tobytes()
     grey.write_bytes(f"P5\n{columns} {rows}\n{2**bits - 1}\n".encode() + content)
     assert OJPH is not None
-    command = [OJPH, "-i", grey, "-o", stream, "-reversible", "true"]
+    command: list[str | Path] = [OJPH, "-i", grey, "-o", stream, "-reversible", "true"]
     subprocess.run(command, check=True, capture_output=True)
     coded = dataset(pixels, bits)
     coded.PixelData = encapsulate([stream.read_bytes()])
