@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.fuzz_dicom --data FOLDER --count 20000`` mutates real files (headers, pixel
 streams, lengths; cuts and splices) in child processes of limited memory, and says how it went.
-A child that dies, hangs for 5 s or needs 2 GB is a failure; the command then exits with 1.
+A child that dies, or needs 5 s of a processor for one file, or 2 GB, is a failure; the command then
+exits with 1.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from wscxr.imaging import Assumed, DicomRules, read_radiograph
 _MEMORY = 2 * 2**30
 _SECONDS = 5
 _PIECE = 250
-_RULES = DicomRules(assume=Assumed(modality="CR", body_part="CHEST", view="PA"))
+RULES = DicomRules(assume=Assumed(modality="CR", body_part="CHEST", view="PA"))
+"""With these every file gets as far as its pixels."""
 _BYTES = np.array([0, 1, 2, 7, 8, 0x10, 0x20, 0x7F, 0x80, 0xDA, 0xE0, 0xFE, 0xFF], np.uint8)
 
 
@@ -50,16 +52,17 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
 def read_many(files: list[Path], first: int, count: int, answers: Connection) -> None:
     """Read so many mutations in this process, each with its number as seed."""
     resource.setrlimit(resource.RLIMIT_AS, (2 * _MEMORY, 2 * _MEMORY))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     originals = [path.read_bytes() for path in files]
     for number in range(first, first + count):
         rng = np.random.default_rng(number)
         data = mutate(originals[int(rng.integers(len(originals)))], rng)
         answers.send((number, "", 0.0))
-        signal.alarm(_SECONDS)
-        started = time.perf_counter()
+        # Of a processor, not of the clock: other work on the machine is no fault of the reader.
+        signal.setitimer(signal.ITIMER_PROF, _SECONDS)
+        started = time.process_time()
         try:
-            read_radiograph(data, rules=_RULES)
+            read_radiograph(data, rules=RULES)
             outcome = "radiograph"
         except ImageError as error:
             outcome = error.code
@@ -67,8 +70,8 @@ def read_many(files: list[Path], first: int, count: int, answers: Connection) ->
             outcome = "OUT OF MEMORY"
         except Exception as error:  # noqa: BLE001 - this is what is looked for
             outcome = f"UNCODED {type(error).__name__}"
-        signal.alarm(0)
-        answers.send((number, outcome, time.perf_counter() - started))
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        answers.send((number, outcome, time.process_time() - started))
 
 
 def run(files: list[Path], count: int) -> tuple[collections.Counter[str], float, int, list[int]]:

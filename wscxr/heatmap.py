@@ -82,6 +82,16 @@ class RawScale:
     slope: float
 
 
+def display_grey(radiograph: Radiograph) -> Image.Image:
+    """The radiograph in 8-bit grey; 16-bit grey has its own range stretched to that."""
+    if radiograph.bits == 8:
+        return Image.fromarray(radiograph.pixels)
+    low, high = int(radiograph.pixels.min()), int(radiograph.pixels.max())
+    # One table for all pixels: millions of them are looked up faster than computed.
+    table = np.round(255 * np.clip((np.arange(65536) - low) / (high - low), 0, 1))
+    return Image.fromarray(np.take(table.astype(np.uint8), radiograph.pixels))
+
+
 def overlay(
     radiograph: Radiograph, anomaly_map: NDArray[np.float32], scale: ColourScale
 ) -> Image.Image:
@@ -105,7 +115,7 @@ def overlay(
     level = Image.fromarray(_levels(anomaly_map, scale)).resize(size, Image.Resampling.BILINEAR)
     heat = Image.fromarray(_COLOURS[np.asarray(level)])
     opacity = level.point([round(_OVERLAY_OPACITY * v) for v in range(256)])
-    return Image.composite(heat, _display_grey(radiograph).convert("RGB"), opacity)
+    return Image.composite(heat, display_grey(radiograph).convert("RGB"), opacity)
 
 
 def overlay_png(
@@ -166,14 +176,6 @@ def _levels(anomaly_map: NDArray[np.float32], scale: ColourScale) -> NDArray[np.
     """Map values -> 0..255 on the colour scale."""
     share = np.clip((anomaly_map - scale.low) / (scale.high - scale.low), 0, 1)
     return np.asarray(np.round(255 * share), dtype=np.uint8)
-
-
-def _display_grey(radiograph: Radiograph) -> Image.Image:
-    if radiograph.bits == 8:
-        return Image.fromarray(radiograph.pixels)
-    pixels = radiograph.pixels.astype(np.float32)
-    low, high = float(pixels.min()), float(pixels.max())
-    return Image.fromarray(np.round(255 * (pixels - low) / (high - low)).astype(np.uint8))
 
 
 def _encode(image: Image.Image, info: PngInfo | None = None) -> bytes:

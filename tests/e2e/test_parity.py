@@ -19,10 +19,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from tests.helpers import encode
+from tests.service.serving import PATIENCE_S
 from wscxr.bundle import Bundle, Prediction
 from wscxr.imaging import Radiograph, read_radiograph
 
-PATIENCE_S = 60.0
 TOLERANCE = 1e-4
 
 
@@ -71,7 +71,7 @@ def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     try:
         url = ""
         end = time.monotonic() + PATIENCE_S
-        while not url or httpx.get(f"{url}/health/ready").status_code != 200:
+        while not url or httpx.get(f"{url}/health/ready", timeout=PATIENCE_S).status_code != 200:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             if not url and (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):

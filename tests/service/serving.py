@@ -18,7 +18,7 @@ from service.runtime import Runtime
 from service.settings import Settings
 from wscxr.bundle import Prediction
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ import torch
 from service.pacs.related import dicom_files
 from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, picture, written
 from tests.service import pictures
-from tests.service.serving import make_settings, running
+from tests.service.serving import PATIENCE_S, make_settings, running
 from wscxr.bundle import Bundle
 from wscxr.dicom_results import Algorithm, ResultKind, make_results, to_bytes
 from wscxr.imaging import read_radiograph
@@ -206,11 +206,12 @@ def test_nothing_of_a_patient_is_written_by_the_service(store: Path, tmp_path: P
             good = written(dataset(PatientName=PATIENT_NAME, PatientID=PATIENT_ID))
             odd = dataset(picture(), PatientAge="nonsense", PatientBirthDate="19701399")
             for data in (good, good[:-100], good[:700], written(odd), good[132:]):
-                httpx.post(f"{url}/v1/predict/dicom", files={"file": (PATIENT_NAME, data)})
-            metrics = httpx.get(f"{url}/metrics").text
+                form = {"file": (PATIENT_NAME, data)}
+                httpx.post(f"{url}/v1/predict/dicom", files=form, timeout=PATIENCE_S)
+            metrics = httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_S)
     everything = log.read_text() + metrics
     assert everything.count('"message": "request"') >= 5
     for secret in (PATIENT_NAME, PATIENT_ID, "19701399", str(dataset().StudyInstanceUID)):

@@ -119,7 +119,7 @@ def test_start_up_refuses(
 @pytest.mark.parametrize("command", [(), ("-m", "uvicorn", "service.app:app", "--port", "0")])
 def test_a_refusal_ends_the_process(tmp_path: Path, command: tuple[str, ...]) -> None:
     process = start(tmp_path, *command, port="0")
-    _, written = process.communicate(timeout=60)
+    _, written = process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
     assert "Traceback" not in written
     assert '"bundle_not_found"' in written
@@ -127,7 +127,7 @@ def test_a_refusal_ends_the_process(tmp_path: Path, command: tuple[str, ...]) ->
 
 def test_settings_that_cannot_be_used(tmp_path: Path) -> None:
     process = start(tmp_path, "-m", "uvicorn", "service.app:app", api_key="short")
-    _, written = process.communicate(timeout=60)
+    _, written = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     [line] = written.splitlines()
     assert "shorter than 16" in json.loads(line)["reason"]
@@ -171,7 +171,7 @@ def test_sigterm_finishes_what_is_under_way(store: Path, command: tuple[str, ...
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 200")
         assert b'"decision"' in answer
-        _, written = process.communicate(timeout=30)
+        _, written = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.communicate()

@@ -167,7 +167,7 @@ def test_the_legend_tells_the_numbers_apart() -> None:
 
 def test_large_pictures_are_made_smaller() -> None:
     large = dataset(np.kron(np.arange(48).reshape(6, 8), np.ones((500, 500))).astype(np.uint16))
-    assert made(ResultKind.SC, large).Columns == 2048
+    assert made(ResultKind.SC, large).Columns == 1024
 
 
 def content(result: Dataset) -> dict[str, Any]:

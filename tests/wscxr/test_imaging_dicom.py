@@ -341,6 +341,41 @@ def private_syntax() -> bytes:
     return data.replace(b"1.2.840.10008.1.2.1\x00", b"1.2.840.99999.1.2.1\x00")
 
 
+def with_value(tag: tuple[int, int], value: bytes) -> bytes:
+    """An implicit little endian file, one element of which holds other bytes."""
+    data = written(dataset(), ImplicitVRLittleEndian)
+    start = data.index(struct.pack("<HH", *tag))
+    length = int.from_bytes(data[start + 4 : start + 8], "little")
+    element = struct.pack("<HHI", *tag, len(value)) + value
+    return data[:start] + element + data[start + 8 + length :]
+
+
+def long_element(vr: bytes, value: bytes) -> bytes:
+    return struct.pack("<HH2sHI", 0x08, 0x1140, vr, 0, len(value)) + value
+
+
+def with_element(element: bytes) -> bytes:
+    """An explicit little endian file with one more element before Patient Name."""
+    data = written(dataset())
+    start = data.index(struct.pack("<HH", 0x10, 0x10))
+    return data[:start] + element + data[start:]
+
+
+def with_item(content: bytes) -> bytes:
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
+    return with_element(long_element(b"SQ", item))
+
+
+def long_syntax() -> bytes:
+    """File meta information that swallowed the data set."""
+    data = written(dataset())
+    start = data.index(struct.pack("<HH2s", 0x02, 0x10, b"UI"))
+    swallowed = struct.pack("<HH2sHI", 0x02, 0x10, b"UC", 0, 5000) + b"\\x" * 2500
+    return data[:start] + swallowed + data[data.index(struct.pack("<HH", 8, 5)) :]
+
+
+MANY = 2_000_000
+
 BAD: dict[str, tuple[Callable[[], bytes], type[ImageError]]] = {
     "truncated native": (lambda: written(dataset())[:-100], CorruptImage),
     "truncated header": (lambda: written(dataset())[:400], CorruptImage),
@@ -373,6 +408,16 @@ BAD: dict[str, tuple[Callable[[], bytes], type[ImageError]]] = {
         + b"\x08\x00\x08\x00CS\x00\x00" * 500_000,
         CorruptImage,
     ),
+    "too many values": (lambda: with_value((0x10, 0x10), b"\\" * MANY), CorruptImage),
+    "too many numbers": (lambda: with_value((0x28, 0x10), bytes(8 * MANY)), CorruptImage),
+    "too many character sets": (lambda: with_value((0x08, 0x05), b"\\" * MANY), CorruptImage),
+    "too many values in an item": (
+        lambda: with_item(long_element(b"UC", b"\\" * MANY)), CorruptImage,
+    ),
+    "too many elements in an item": (
+        lambda: with_item(b"\x08\x00\x08\x00CS\x00\x00" * 500_000), CorruptImage,
+    ),
+    "a syntax of many values": (long_syntax, CorruptImage),
 }  # fmt: skip
 
 
@@ -451,7 +496,7 @@ def test_high_throughput_jpeg_2000_is_read(bits: int, tmp_path: Path) -> None:
     content = pixels.astype("u1" if bits == 8 else ">u2").tobytes()
     grey.write_bytes(f"P5\n{columns} {rows}\n{2**bits - 1}\n".encode() + content)
     assert OJPH is not None
-    command = [OJPH, "-i", grey, "-o", stream, "-reversible", "true"]
+    command: list[str | Path] = [OJPH, "-i", grey, "-o", stream, "-reversible", "true"]
     subprocess.run(command, check=True, capture_output=True)
     coded = dataset(pixels, bits)
     coded.PixelData = encapsulate([stream.read_bytes()])

@@ -9,16 +9,17 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from wscxr.dicom_results.identity import RESEARCH, Target
-from wscxr.heatmap import overlay
+from wscxr.heatmap import display_grey, overlay
 
-_SHORTEST, _LONGEST = 768, 2048
-"""Bounds on the longer side, in pixels: the legend must be legible, the file not too large."""
+_SHORTEST, _LONGEST = 768, 1024
+"""Bounds on the longer side, in pixels: the legend must be legible, the file not too large. The map
+is far coarser, and the radiograph itself lies beside it."""
 
 
 def secondary_capture(target: Target) -> Dataset:
     """Draw the anomaly map over the radiograph, and the legend below it.
 
-    The picture has 768 to 2048 pixels on its longer side; nothing is written over the anatomy.
+    The picture has 768 to 1024 pixels on its longer side; nothing is written over the anatomy.
     """
     picture = _with_legend(_overlay(target), target)
     source = target.source
@@ -51,7 +52,7 @@ def _overlay(target: Target) -> Image.Image:
     share = min(max(longest, _SHORTEST), _LONGEST) / longest
     if share != 1:
         size = (round(radiograph.width * share), round(radiograph.height * share))
-        resized = Image.fromarray(radiograph.pixels).resize(size, Image.Resampling.BILINEAR)
+        resized = display_grey(radiograph).resize(size, Image.Resampling.BILINEAR)
         radiograph = replace(radiograph, pixels=np.asarray(resized))
     return overlay(radiograph, target.prediction.anomaly_map, target.scale)
 

@@ -61,4 +61,4 @@ def watch(orthanc: Orthanc, scorer: Scorer, tmp_path: Path) -> Iterator[StartWat
     yield start
     for watcher in started:
         if watcher.running:
-            watcher.kill()
+            watcher.stop()

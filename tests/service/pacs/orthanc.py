@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from service.multipart import RELATED, related
-from tests.service.serving import wait_for
+from tests.service.serving import PATIENCE_S, wait_for
 
 USER, PASSWORD = "bridge", "not-a-secret"
 PLUGINS = Path("/usr/share/orthanc/plugins")
@@ -68,17 +68,17 @@ class Orthanc:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(30)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, auth=(USER, PASSWORD), timeout=30)
+        return httpx.Client(base_url=self.url, auth=(USER, PASSWORD), timeout=PATIENCE_S)
 
     def stow(self, files: Sequence[bytes]) -> None:
         with self.client() as client:
@@ -89,7 +89,7 @@ class Orthanc:
 
     def storescu(self, folder: Path) -> None:
         command = ["storescu", "127.0.0.1", str(self.dicom_port), "+sd", str(folder)]
-        subprocess.run(command, check=True, timeout=60)
+        subprocess.run(command, check=True, timeout=PATIENCE_S)
 
     def sops(self) -> list[str]:
         """SOP Instance UIDs of all it holds, by QIDO-RS."""

@@ -10,7 +10,7 @@ import httpx
 
 from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
 from tests.service.pacs.scorer import Scorer
-from tests.service.serving import wait_for
+from tests.service.serving import PATIENCE_S, wait_for
 
 
 def environment(archive: Orthanc, scorer: Scorer, folder: Path, **more: str) -> dict[str, str]:
@@ -42,7 +42,7 @@ def pacs(
         env=environment(archive, scorer, folder, **more),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -63,12 +63,12 @@ class WatcherProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(PATIENCE_S)
 
     def stop(self) -> int:
         """Ask it to stop, as an operator does."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     @property
     def running(self) -> bool:
@@ -76,7 +76,7 @@ class WatcherProcess:
 
 
 def get(port: int, path: str) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+    return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S)
 
 
 def wait_until_holds(archive: Orthanc, expected: list[str]) -> None:

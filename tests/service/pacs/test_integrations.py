@@ -20,7 +20,7 @@ from tests.dicom_files import PATIENT_ID
 from tests.service.pacs.conftest import StartOrthanc
 from tests.service.pacs.orthanc import PASSWORD, PLUGINS, USER, Orthanc, free_port
 from tests.service.pacs.studies import study
-from tests.service.serving import RunningServer, make_settings, running, wait_for
+from tests.service.serving import PATIENCE_S, RunningServer, make_settings, running, wait_for
 
 FOLDER = Path(__file__).parents[3] / "integrations"
 KINDS = 2
@@ -50,7 +50,7 @@ def ran(command: list[object], **environment: str) -> subprocess.CompletedProces
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 

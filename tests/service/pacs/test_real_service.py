@@ -5,8 +5,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from service.app import create_app
 from service.pacs.own import is_own
@@ -15,7 +17,7 @@ from tests.service.pacs.conftest import StartWatcher
 from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
 from tests.service.pacs.processes import get
 from tests.service.pacs.studies import studies, study
-from tests.service.serving import RunningServer, make_settings, running, wait_for
+from tests.service.serving import PATIENCE_S, RunningServer, make_settings, running, wait_for
 from wscxr.dicom_results import is_own_result
 from wscxr.errors import ConfigError
 
@@ -44,6 +46,20 @@ def test_a_second_watcher_with_an_empty_state_adds_nothing(
     assert second.stop() == 0
 
 
+def test_the_archive_shows_the_capture_as_it_was_drawn(
+    orthanc: Orthanc, client: httpx.Client
+) -> None:
+    _, data = study(6)
+    drawn = client.post("/v1/predict/dicom?only=sc", files={"file": ("x", data)}).content
+    orthanc.stow([drawn])
+    with orthanc.client() as archive:
+        [instance] = archive.get("/instances").json()
+        headers = {"Accept": "image/png"}
+        shown = archive.get(f"/instances/{instance}/preview", headers=headers).content
+    pixels = pydicom.dcmread(io.BytesIO(drawn)).pixel_array
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown))), pixels)
+
+
 def test_the_service_analyses_a_study_on_request(
     orthanc: Orthanc, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,7 +81,7 @@ def test_the_service_analyses_a_study_on_request(
         assert outcomes[sop]["outcome"] == "stored"
         assert outcomes[lateral]["code"] == "lateral_view"
         assert len(orthanc.sops()) == 2 + KINDS
-        again = httpx.post(server.url + path, params={"wait": True}, timeout=30)
+        again = httpx.post(server.url + path, params={"wait": True}, timeout=PATIENCE_S)
         assert again.status_code == 200
         assert {item["outcome"] for item in again.json()["instances"]} == {
             "present",
@@ -73,7 +89,7 @@ def test_the_service_analyses_a_study_on_request(
             "own",
         }
         assert len(orthanc.sops()) == 2 + KINDS
-        unknown = httpx.post(f"{server.url}/v1/studies/1.2.3/analyze?wait=true", timeout=30)
+        unknown = httpx.post(f"{server.url}/v1/studies/1.2.3/analyze?wait=true", timeout=PATIENCE_S)
         assert unknown.json()["code"] == "study_not_found"
 
 

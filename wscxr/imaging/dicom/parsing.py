@@ -1,12 +1,10 @@
 """Bytes -> data set, within bounds; no pixel is decoded here."""
 
-import io
 import zlib
 from collections.abc import Callable
 
 from pydicom import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
-from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -16,14 +14,12 @@ from pydicom.uid import (
 )
 
 from wscxr.errors import CorruptImage, FileTooLarge, ImageError, NoPixelData
+from wscxr.imaging.dicom.metering import MeteredFile, ValueMeter
 from wscxr.imaging.limits import ImageLimits
 
 _PREAMBLE = 128
-_MAX_READS = 400_000
-"""Reads of the parser, two or three an element: a second's work, and a hundred real headers'."""
-
+_LONGEST_UID = 64
 _FOREIGN_PREAMBLES = (b"MZ", b"\x7fELF", b"\x89PNG", b"\xff\xd8\xff", b"%PDF", b"PK", b"#!", b"<")
-_PIXELS = BaseTag(0x7FE00010)
 _RADIOGRAPHS = ("1.2.840.10008.5.1.4.1.1.1.", "1.2.840.10008.5.1.4.1.1.7.")
 """Stems of the SOP classes CR and DX, and Secondary Capture, which all have pixel data."""
 
@@ -69,10 +65,12 @@ def guarded(work: Callable[[], Dataset]) -> Dataset:
 
 
 def _parse(data: bytes, limits: ImageLimits) -> Dataset:
-    inflated = _inflate(data, limits)
+    meter = ValueMeter()
+    inflated = _inflate(data, limits, meter)
     dataset = (
-        read_partial(_MeteredFile(data), force=True) if inflated is None else _explicit(inflated)
+        read_partial(MeteredFile(data), force=True) if inflated is None else _explicit(inflated)
     )
+    meter.convert(dataset)
     _set_syntax(dataset)
     if "PixelData" not in dataset:
         kind = UID(str(dataset.get("SOPClassUID", "")))
@@ -85,32 +83,21 @@ def _parse(data: bytes, limits: ImageLimits) -> Dataset:
         ):
             raise CorruptImage("the DICOM file is truncated: it has no pixel data")
         raise NoPixelData("the DICOM object holds no picture")
-    # Elements are parsed when first looked at; a damaged one must be found here, not later.
-    for element in dataset:
-        if element.tag != _PIXELS and element.VR == "SQ":
-            _touch(element.value)
     return dataset
 
 
-def _touch(items: list[Dataset]) -> None:
-    for item in items:
-        for element in item:
-            if element.VR == "SQ":
-                _touch(element.value)
-
-
-def _inflate(data: bytes, limits: ImageLimits) -> bytes | None:
+def _inflate(data: bytes, limits: ImageLimits, meter: ValueMeter) -> bytes | None:
     """The data set of a deflated file; None where the file is not deflated."""
-    if data[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
-        return None
-    file = _MeteredFile(data)
-    file.seek(_PREAMBLE + 4)
+    file = MeteredFile(data)
+    if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
+        file.seek(_PREAMBLE + 4)
     meta = read_dataset(
         file,
         is_implicit_VR=False,
         is_little_endian=True,
         stop_when=lambda tag, _vr, _length: tag.group != 2,
     )
+    meter.convert(meta)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return None
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -123,7 +110,7 @@ def _inflate(data: bytes, limits: ImageLimits) -> bytes | None:
 
 
 def _explicit(content: bytes) -> FileDataset:
-    dataset = read_dataset(_MeteredFile(content), is_implicit_VR=False, is_little_endian=True)
+    dataset = read_dataset(MeteredFile(content), is_implicit_VR=False, is_little_endian=True)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return FileDataset("", dataset, file_meta=meta, is_implicit_VR=False, is_little_endian=True)
@@ -133,22 +120,13 @@ def _set_syntax(dataset: Dataset) -> None:
     """Say how a data set without file meta information was found to be encoded."""
     meta = dataset.file_meta
     if "TransferSyntaxUID" in meta:
-        meta.TransferSyntaxUID = UID(str(meta.TransferSyntaxUID))
+        syntax = str(meta.TransferSyntaxUID)
+        if len(syntax) > _LONGEST_UID:
+            raise CorruptImage("the transfer syntax is no UID")
+        meta.TransferSyntaxUID = UID(syntax)
         return
     implicit, little = dataset.original_encoding
     if implicit:
         meta.TransferSyntaxUID = ImplicitVRLittleEndian
     else:
         meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-
-
-class _MeteredFile(io.BytesIO):
-    """A file in memory that a parser can read from only so often."""
-
-    _reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self._reads += 1
-        if self._reads > _MAX_READS:
-            raise CorruptImage("the DICOM header has too many elements")
-        return super().read(size)
