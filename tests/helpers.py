@@ -135,6 +135,7 @@ def tiny_config(**changes: Any) -> TrainConfig:
         "weights": "random",
         "image_size": SIZE,
         "p": 3,
+        "method": "wscxr",
         "hidden": (8,),
         "steps": 20,
         "batch_size": 64,

@@ -107,6 +107,7 @@ class TrainConfig(BaseModel):
     def _settings_fit_each_other(self) -> Self:
         if self.p % 2 == 0:
             raise ValueError("p must be odd")
+        object.__setattr__(self, "layers", self.backbone_config.layers)
         if self.weights == WeightsSource.CXR and self.backbone != shipped.ARCHITECTURE:
             raise ValueError(
                 f"the weights cxr are of {shipped.ARCHITECTURE}; give --weights imagenet or a file "
@@ -116,7 +117,6 @@ class TrainConfig(BaseModel):
             raise ValueError(f"{self.method.name} needs anomaly images: k must be at least 1")
         if not self.method.uses_anomalies and self.k > 0:
             raise ValueError(f"{self.method.name} uses no anomaly images: k must be 0")
-        object.__setattr__(self, "layers", self.backbone_config.layers)
         return self
 
     @property

@@ -2,7 +2,8 @@
 
 Every head is a module from float32 of shape (B, H', W', C') to scores of shape (B, H', W'), most of
 them for any leading shape: about 0 or less on normal patches, 1 and more on clearly anomalous ones.
-Its configuration builds it, empty; its tensors come from the bundle. A new kind of head is one module beside these, named here.
+Its configuration builds it, empty; its tensors come from the bundle. A new kind of head is one
+module beside these, named here.
 """
 
 from typing import Annotated

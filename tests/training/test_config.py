@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from training.config import TrainConfig, resolve_config
+from training.positional_method import PositionalWscxr
 from training.wscxr_method import Wscxr
 from wscxr.backbone import BackboneConfig
 from wscxr.detector import ScoreRule
@@ -18,8 +19,33 @@ def toml(folder: Path, text: str) -> Path:
     return file
 
 
-def test_the_defaults_are_the_papers() -> None:
-    config = TrainConfig()
+def test_the_default_preset_needs_no_download() -> None:
+    config = resolve_config(None, {})
+    assert config == TrainConfig()
+    assert (config.backbone, config.weights) == ("regnet_x_400mf", "cxr")
+    assert config.layers == ("trunk_output.block3",)
+    assert config.method == PositionalWscxr()
+    assert config.score_rule is ScoreRule.TOP_TENTH
+
+
+def test_the_shipped_weights_fit_their_own_architecture_alone() -> None:
+    with pytest.raises(ConfigError, match="the weights cxr are of regnet_x_400mf"):
+        resolve_config(None, {"backbone": "resnet18"})
+
+
+def test_an_unknown_preset_is_refused() -> None:
+    with pytest.raises(ConfigError, match="preset 'best' is none of default, paper"):
+        resolve_config(None, {}, "best")
+
+
+def test_a_file_and_options_are_laid_over_the_preset(tmp_path: Path) -> None:
+    config = resolve_config(toml(tmp_path, "r = 0.3\np = 3\n"), {"p": 1}, "paper")
+    assert config.method == Wscxr(r=0.3)
+    assert (config.p, config.backbone) == (1, "densenet121")
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    config = resolve_config(None, {}, "paper")
     assert config.backbone == "densenet121"
     assert config.layers == ("features.denseblock4",)
     assert config.weights == "imagenet"
@@ -33,6 +59,7 @@ def test_a_toml_file_gives_any_setting(tmp_path: Path) -> None:
     file = toml(
         tmp_path,
         'backbone = "resnet18"\nlayers = ["layer1", "layer2"]\nweights = "random"\n'
+        'method = "wscxr"\n'
         'hidden = []\nintensity = "full-range"\nmixing = false\nr = 0.5\nk = 2\n',
     )
     config = resolve_config(file, {})
@@ -44,7 +71,7 @@ def test_a_toml_file_gives_any_setting(tmp_path: Path) -> None:
 
 def test_options_win_over_the_file_and_missing_ones_do_not(tmp_path: Path) -> None:
     file = toml(tmp_path, "k = 2\nsteps = 7\nmining = false\n")
-    config = resolve_config(file, {"k": 3, "steps": None, "mining": None, "seed": 0})
+    config = resolve_config(file, {"k": 3, "steps": None, "mining": None, "seed": 0}, "paper")
     assert (config.k, config.seed) == (3, 0)
     assert config.method == Wscxr(steps=7, mining=False)
 
@@ -52,7 +79,8 @@ def test_options_win_over_the_file_and_missing_ones_do_not(tmp_path: Path) -> No
 def test_options_that_mean_nothing_win_too(tmp_path: Path) -> None:
     """0, false and an empty list are given; only None is not."""
     file = toml(tmp_path, "hidden = [8]\nmixing = true\nseed = 5\nweight_decay = 0.5\n")
-    config = resolve_config(file, {"hidden": [], "mixing": False, "seed": 0, "weight_decay": 0.0})
+    options = {"hidden": [], "mixing": False, "seed": 0, "weight_decay": 0.0}
+    config = resolve_config(file, options, "paper")
     assert config.seed == 0
     assert config.method == Wscxr(hidden=(), mixing=False, weight_decay=0.0)
 
@@ -61,10 +89,10 @@ def test_options_that_mean_nothing_win_too(tmp_path: Path) -> None:
     ("settings", "said"),
     [
         ({"k": -1}, "k: "),
-        ({"k": 0}, "wscxr needs anomaly images"),
+        ({"k": 0}, "positional needs anomaly images"),
         ({"method": "patchcore", "k": 3}, "patchcore uses no anomaly images"),
         ({"method": "patchcore", "steps": 3}, "patchcore has no setting steps"),
-        ({"method": "svm"}, "'svm' is none of wscxr, patchcore, simplenet"),
+        ({"method": "svm"}, "'svm' is none of positional, wscxr, patchcore"),
         ({"p": 4}, "p must be odd"),
         ({"p": -1}, "p: "),
         ({"r": 0.0}, "r: "),
@@ -75,11 +103,11 @@ def test_options_that_mean_nothing_win_too(tmp_path: Path) -> None:
         ({"calibration_fraction": 0.0}, "calibration_fraction: "),
         ({"score_rule": "median"}, "score_rule: "),
         ({"intensity": "log"}, "intensity: "),
-        ({"hidden": [8, 0]}, r"hidden\.1: "),
+        ({"method": "wscxr", "hidden": [8, 0]}, r"hidden\.1: "),
         ({"seed": -1}, "seed: "),
         ({"seed": 2**32}, "seed: "),
         ({"learning_rate": "fast"}, "learning_rate: "),
-        ({"epochs": 100}, "wscxr has no setting epochs"),
+        ({"epochs": 100}, "positional has no setting epochs"),
         ({"backbone": "resnet99"}, "'resnet99' is not a torchvision classification model"),
         ({"backbone": "vgg11"}, "name the layers to use of vgg11"),
     ],
@@ -132,7 +160,9 @@ def test_weights_are_a_source_or_a_file(
 
 
 def test_a_resolved_configuration_can_be_resolved_again() -> None:
-    config = TrainConfig(backbone="resnet18", seed=4, method=Wscxr(hidden=(3, 2)))
+    config = TrainConfig(
+        backbone="resnet18", weights="random", seed=4, method=Wscxr(hidden=(3, 2))
+    )
     assert config.layers == ("layer3",)
     assert resolve_config(None, config.model_dump(mode="json")) == config
 

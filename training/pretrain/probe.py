@@ -55,7 +55,7 @@ def probe(trunk: nn.Module, pictures: Tensor, view: View, batch_size: int) -> Pr
             means.append(maps.mean(dim=(2, 3)))
             patches.append(maps.permute(0, 2, 3, 1).flatten(0, 2))
     first, second = (torch.cat(means) for means in pooled)
-    centre, scale = first.mean(dim=0), first.std(dim=0).clamp(min=1e-6)
+    centre, scale = first.mean(dim=0), first.std(dim=0, correction=0).clamp(min=1e-6)
     first, second = (functional.normalize((x - centre) / scale) for x in (first, second))
     nearest = (first @ second.T).argmax(dim=1)
     right = nearest == torch.arange(len(first), device=nearest.device)

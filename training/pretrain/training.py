@@ -2,8 +2,8 @@
 
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,14 +113,33 @@ class Training(nn.Module):
         aside = _unit_range(self.aside, self._device)
         return probe(self._maps, aside, self._config.view, self._config.batch_size)
 
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint must hold, tensors and numbers only."""
-        return {"network": self.state_dict(), "optimiser": self.optimiser.state_dict()}
+    def state(self) -> dict[str, Tensor]:
+        """All that a checkpoint must hold: of the network, and of each parameter's optimiser."""
+        state = {f"network.{key}": value for key, value in self.state_dict().items()}
+        for number, moments in self.optimiser.state_dict()["state"].items():
+            state |= {f"optimiser.{number}.{key}": value for key, value in moments.items()}
+        return {key: value.cpu().contiguous() for key, value in state.items()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
-        self.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up what `state` gave.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            It is of another network.
+        """
+        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        network: dict[str, Tensor] = {}
+        for name, value in state.items():
+            part, _, key = name.partition(".")
+            if part == "network":
+                network[key] = value
+            else:
+                number, _, key = key.partition(".")
+                moments[int(number)][key] = value
+        self.load_state_dict(network)
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": dict(moments), "param_groups": groups})
 
     def _loss(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, second = draw_views(pictures, self._config.view, generator)
