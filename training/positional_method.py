@@ -8,6 +8,7 @@ from torch import Tensor
 
 from training.fitting import checkpoint_steps, one_thread
 from training.method import Checkpoint, Fit, Method
+from wscxr.detector import ScoreRule, image_score
 from wscxr.discriminator import discriminator_loss
 from wscxr.errors import ConfigError
 from wscxr.mining import mine
@@ -112,6 +113,7 @@ class PositionalWscxr(Method):
                     checkpoint(head)
         if not torch.isfinite(losses).all():
             raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
+        _rescale(head, normal, anomaly)
         tail = losses[-max(1, self.steps // 10) :]
         return Fit(head.eval(), metrics={"loss": float(tail.mean())})
 
@@ -147,6 +149,28 @@ class PositionalWscxr(Method):
             alpha = draw_alpha(self.batch_size, generator).to(other.device)
             m_a = mix(m_a, other, alpha)
         return m_n, m_a
+
+
+@torch.no_grad()
+def _rescale(head: PositionalDiscriminator, normal: Tensor, anomaly: Tensor) -> None:
+    """Let 0 be the score of a typical normal image of the training, 1 of a typical anomaly image.
+
+    Neither the order of scores nor any decision changes; scores of different bundles can be read
+    alike.
+    """
+    device = head.mean.device
+    low, high = (
+        torch.cat(
+            [
+                image_score(head(block.to(device)), ScoreRule.TOP_TENTH)
+                for block in maps.split(_BLOCK)
+            ]
+        ).mean()
+        for maps in (normal, anomaly)
+    )
+    if high > low:
+        head.linear.weight.div_(high - low)
+        head.linear.bias.sub_(low).div_(high - low)
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ def train(
     device: torch.device,
     *,
     embed_backbone: bool = True,
+    notes: str = "",
     track: Track = untracked,
 ) -> BundleManifest:
     """Train a detector and write its bundle.
@@ -46,6 +47,8 @@ def train(
         Where to compute.
     embed_backbone
         Put the backbone's weights into the bundle, so that serving needs no network.
+    notes
+        Markdown for the end of the model card.
     track
         Told of progress.
 
@@ -102,6 +105,7 @@ def train(
         ),
         detector,
         embed_backbone=embed_backbone,
+        notes=notes,
     )
 
 

@@ -185,7 +185,12 @@ def check_embedding(backbone: BackboneConfig, *, embed_backbone: bool) -> None:
 
 
 def write_bundle(
-    path: Path, manifest: BundleManifest, detector: Detector, *, embed_backbone: bool
+    path: Path,
+    manifest: BundleManifest,
+    detector: Detector,
+    *,
+    embed_backbone: bool,
+    notes: str = "",
 ) -> BundleManifest:
     """Write a bundle in one step: it is there whole, or not at all.
 
@@ -199,6 +204,8 @@ def write_bundle(
         What the manifest describes.
     embed_backbone
         Put the backbone's weights in, so that loading needs no network.
+    notes
+        For the end of the model card.
 
     Returns
     -------
@@ -218,7 +225,7 @@ def write_bundle(
     content: dict[FileName, bytes] = {
         "discriminator.safetensors": safetensors.torch.save(_cpu(detector.head)),
         "golden.json": _GOLDEN.dump_json(make_golden(bare.scores), indent=1),
-        "MODEL_CARD.md": model_card(manifest).encode(),
+        "MODEL_CARD.md": model_card(manifest, notes).encode(),
     }
     if embed_backbone:
         content["backbone.safetensors"] = safetensors.torch.save(

@@ -59,9 +59,9 @@ class ColourScale(BaseModel):
     def from_calibration(cls, peaks: NDArray[np.float32], false_alarm_rate: float) -> Self:
         """Choose the scale by the map maxima of normal images kept aside.
 
-        0, which training aims at for normal patches, has no colour. The middle of the scale is
-        the peak that only the given fraction of normal images exceed, but at least 1/2, so that
-        the full colour is never below 1, which training aims at for anomalies.
+        What every other normal image reaches has no colour. The middle of the scale is the peak
+        that only the given fraction of normal images exceed, but lies at least 1/2 above that:
+        training puts 1 between normal and anomaly.
 
         Parameters
         ----------
@@ -70,8 +70,9 @@ class ColourScale(BaseModel):
         false_alarm_rate
             The bundle's, in (0, 1).
         """
-        middle = float(np.quantile(peaks, 1 - false_alarm_rate))
-        return cls(low=0.0, high=max(1.0, 2 * middle))
+        low, middle = np.quantile(peaks, (0.5, 1 - false_alarm_rate))
+        low = max(0.0, float(low))
+        return cls(low=low, high=max(low + 1, 2 * float(middle) - low))
 
 
 @dataclass(frozen=True)

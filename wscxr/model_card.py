@@ -45,20 +45,22 @@ group this does not hold: evaluate before use.
 """
 
 
-def model_card(manifest: BundleManifest) -> str:
+def model_card(manifest: BundleManifest, notes: str = "") -> str:
     """Write the model card of a bundle.
 
     Parameters
     ----------
     manifest
         What the bundle says of itself.
+    notes
+        Markdown of whoever trained it, put at the end: data, licences, figures.
 
     Returns
     -------
     str
         Markdown.
     """
-    return _TEMPLATE.format(
+    card = _TEMPLATE.format(
         warnings="".join(f"\n> **{warning}**\n" for warning in manifest.warnings),
         training=manifest.training,
         versions=manifest.training.versions,
@@ -70,3 +72,4 @@ def model_card(manifest: BundleManifest) -> str:
         threshold=manifest.calibration.threshold,
         rate=manifest.calibration.expected_false_alarm_rate,
     )
+    return f"{card}\n{notes}" if notes else card

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-_WHERE_WEIGHT = 0.5
+_WHERE_WEIGHT = 1.0
 """What a place one standard deviation more unusual than the rest adds to the map."""
 
 _NEIGHBOURHOOD = 5
@@ -45,8 +45,8 @@ class PositionalConfig(BaseModel):
 class PositionalDiscriminator(nn.Module):
     """D of the whitened deviation of a patch feature from the normal mean at its place.
 
-    ``x = (Z(h, w) - mean(h, w)) W``, ``D = weight . x + bias``; trained, like every discriminator,
-    to give at most 0 on normal and at least 1 on anomaly features (Eq. 7). Chests are upright
+    ``x = (Z(h, w) - mean(h, w)) W``, ``D = weight . x + bias``, trained like every discriminator
+    (Eq. 7). Chests are upright
     and centred: a rib where ribs belong is normal, and the same rib's texture elsewhere is not.
     The length of ``x`` is a Mahalanobis distance to the normals of that place (PaDiM: Defard et
     al., ICPR 2020, with one covariance for all places); it knows no anomaly, and tells where an
@@ -127,9 +127,11 @@ class PositionalDiscriminator(nn.Module):
         Tensor
             float32 of shape (B, H', W'), of mean 0 in every image.
         """
-        squares = self.whiten(features).square().sum(dim=-1, keepdim=True).permute(0, 3, 1, 2)
+        squares = self.whiten(features).square().sum(dim=-1)
+        # Logarithms, lest one marker of burnt-in text outshine everything else.
+        distance = torch.log1p(squares)[:, None]
         around = functional.avg_pool2d(
-            squares, _NEIGHBOURHOOD, stride=1, padding=_NEIGHBOURHOOD // 2
+            distance, _NEIGHBOURHOOD, stride=1, padding=_NEIGHBOURHOOD // 2
         )[:, 0]
         return around - around.mean(dim=(1, 2), keepdim=True)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from tests.helpers import CPU, RecordingTrack
 from training.method import CHECKPOINTS, Fit, fit_maps
 from training.positional_method import PositionalWscxr
+from wscxr.detector import ScoreRule, image_score
 from wscxr.errors import ConfigError
 from wscxr.heads import Head
 from wscxr.positional import PositionalDiscriminator
@@ -53,7 +54,7 @@ def test_the_unit_is_the_spread_over_normals() -> None:
     head = positional(fit())
     normal = maps(200, 0)
     torch.testing.assert_close(
-        head.where(normal, torch.zeros(200)).square().mean().sqrt(), torch.tensor(0.5)
+        head.where(normal, torch.zeros(200)).square().mean().sqrt(), torch.tensor(1.0)
     )
 
 
@@ -113,3 +114,13 @@ def test_training_that_diverges_is_an_error() -> None:
             seed=0,
             device=CPU,
         )
+
+
+def test_scores_are_told_between_typical_normal_and_typical_anomaly_images() -> None:
+    head = positional(fit())
+    normal, anomaly = (
+        image_score(head(images), ScoreRule.TOP_TENTH).mean()
+        for images in (maps(200, 0), maps(4, 1, shift=5.0))
+    )
+    torch.testing.assert_close(normal, torch.tensor(0.0), atol=1e-4, rtol=0)
+    torch.testing.assert_close(anomaly, torch.tensor(1.0), atol=1e-4, rtol=0)

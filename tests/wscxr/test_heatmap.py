@@ -54,17 +54,18 @@ def recover(png: bytes) -> NDArray[np.float64]:
 
 
 def test_scale_by_hand() -> None:
-    peaks = np.linspace(0, 1, 101).astype(np.float32)
-    # The 95th percentile, 0.95, lies in the middle.
+    peaks = np.linspace(0, 2, 101).astype(np.float32)
+    # The median has no colour; the 95th percentile, 1.9, lies in the middle.
     scale = ColourScale.from_calibration(peaks, 0.05)
-    assert scale.low == 0.0
-    assert scale.high == pytest.approx(1.9)
+    assert scale.low == 1.0
+    assert scale.high == pytest.approx(2.8)
 
 
 @pytest.mark.parametrize("peak", [-3.0, 0.0, 0.2, 0.5])
-def test_full_colour_is_never_below_one(peak: float) -> None:
+def test_full_colour_is_at_least_one_above_none_and_zero_has_none(peak: float) -> None:
     scale = ColourScale.from_calibration(np.full(9, peak, np.float32), 0.05)
-    assert (scale.low, scale.high) == (0.0, 1.0)
+    assert scale.low == pytest.approx(max(0.0, peak))
+    assert scale.high == pytest.approx(scale.low + 1)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, math.nan), (-math.inf, 1.0), (1.0, 1.0), (2, 1)])

@@ -97,6 +97,10 @@ def train(
     embed_backbone: Annotated[
         bool, typer.Option(help="Put the backbone's weights into the bundle.")
     ] = True,
+    notes: Annotated[
+        Path | None,
+        typer.Option(metavar="MD", help="Markdown for the end of the model card: data, figures."),
+    ] = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Train a detector on normal and K abnormal images, and write its bundle."""
@@ -133,6 +137,7 @@ def train(
         preset,
     )
     check_absent(out)
+    card_notes = "" if notes is None else _read_notes(notes)
     with progress_bars() as progress:
         track = Tracker(progress)
         samples = _samples(
@@ -144,6 +149,7 @@ def train(
             out,
             resolve_device(device),
             embed_backbone=embed_backbone,
+            notes=card_notes,
             track=track,
         )
     warn(written.warnings)
@@ -299,6 +305,13 @@ def _samples(
         for reason in reasons:
             stderr.print(f"skipped: {reason}", style="yellow", markup=False, soft_wrap=True)
     return samples
+
+
+def _read_notes(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the notes {file} cannot be read: {error}") from error
 
 
 def _split(text: str | None) -> list[str] | None:
