@@ -1,4 +1,4 @@
-"""The whole training run: samples -> features -> head -> calibration -> bundle."""
+"""The whole training run: samples -> features -> head, OOD scorer -> calibration -> bundle."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ import torch
 from training.config import TrainConfig
 from training.features import FeatureSet, extract_features
 from training.method import Fit
-from training.samples import Sample
+from training.ood import fit_ood
+from training.samples import Sample, patient_groups
 from training.splits import TrainSplit, draw_split
 from wscxr.backbone import build_backbone
 from wscxr.bundle import check_absent, check_embedding, write_bundle
@@ -82,6 +83,7 @@ def train(
     )
     detector = Detector(backbone, config.p, fit.head, config.score_rule, device)
     kept_aside = detector.detect_features(calibration.maps)
+    ood = fit_ood(normal.maps, calibration.maps, anomaly.maps, patient_groups(split.anomaly))
     return write_bundle(
         out,
         BundleManifest(
@@ -91,6 +93,7 @@ def train(
             p=config.p,
             score_rule=config.score_rule,
             head=fit.head.config,
+            ood=ood.config,
             calibration=Calibration.from_scores(
                 kept_aside.scores.cpu().numpy(), config.false_alarm_rate
             ),
@@ -101,6 +104,7 @@ def train(
             files={},
         ),
         detector,
+        ood,
         embed_backbone=embed_backbone,
     )
 
