@@ -64,6 +64,9 @@ SCORE_HEADERS = {
     "X-P-Value": _header("number", "Conformal p-value, in (0, 1]."),
     "X-Threshold": _header("number", "Scores above it are called abnormal."),
     "X-Decision": _header("string", "normal or abnormal."),
+    "X-OOD-Score": _header(
+        "number", "Above 1 the image is unlike the training images; its score means little."
+    ),
     "X-Model-Name": _header("string", "Name of the model."),
     "X-Model-Version": _header("string", "Its version."),
     "X-Model-SHA256": _header("string", "Its identity."),

@@ -20,6 +20,7 @@ PREDICTION: JsonDict = {
     "p_value": 0.0198,
     "threshold": 0.5127,
     "decision": "abnormal",
+    "ood_score": 0.7841,
     "image": {"width": 2500, "height": 2048, "format": "PNG", "bits": 8},
     "timings_ms": {
         "decode": 61.2,

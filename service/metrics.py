@@ -25,6 +25,8 @@ class Metrics:
         Answered requests by method, route template, status and outcome (``ok`` or error code).
     images
         Images by model and outcome, those of batch requests one by one.
+    out_of_distribution
+        Scored images that are unlike the training images, by model.
     decode, queue, encode
         Seconds an image spends in each stage, by model.
     inference
@@ -46,6 +48,12 @@ class Metrics:
             "wscxr_images",
             "Images under way that came to an end; outcome is ok or the error code.",
             ["model", "outcome"],
+            registry=self._registry,
+        )
+        self.out_of_distribution = Counter(
+            "wscxr_out_of_distribution_images",
+            "Scored images unlike the training images: OOD score above 1.",
+            ["model"],
             registry=self._registry,
         )
         self.decode = self._stage("decode", "Reading one image and preparing the model input.")

@@ -53,7 +53,7 @@ class Outcome:
     image
         The image as read.
     prediction
-        Score, p-value, decision and anomaly map.
+        Score, p-value, decision, OOD score and anomaly map.
     warnings
         What must be known to read the score: of the model, and of this image.
     drawn
@@ -160,7 +160,7 @@ class Pipeline:
         decoded = time.perf_counter()
         self._metrics.decode.labels(name).observe(decoded - started)
         facts = ImageFacts(radiograph.width, radiograph.height, radiograph.format, radiograph.bits)
-        warnings = [*self.model.bundle.manifest.warnings, *radiograph.warnings]
+        read_warnings = radiograph.warnings
         if draw is None:
             del radiograph  # full-size pixels need not wait in the queue with it
             scored = await self.batcher.score(ticket, image)
@@ -171,10 +171,15 @@ class Pipeline:
             drawn = await self._in_thread(lambda: draw(self.model, radiograph, scored.prediction))
             encode_s = time.perf_counter() - drawing
             self._metrics.encode.labels(name).observe(encode_s)
+        prediction = scored.prediction
+        if prediction.out_of_distribution:
+            self._metrics.out_of_distribution.labels(name).inc()
+        model_warnings = self.model.bundle.manifest.warnings
+        warnings = [*model_warnings, *prediction.warnings, *read_warnings]
         total = time.perf_counter() - started
         seconds = (decoded - started, scored.queue_s, scored.inference_s, encode_s, total)
         timings = Timings(*(round(1000 * value, 3) for value in seconds))
-        return Outcome(facts, scored.prediction, warnings, drawn, timings)
+        return Outcome(facts, prediction, warnings, drawn, timings)
 
     def _decode(self, data: bytes, assume: Assumed) -> tuple[Radiograph, Tensor]:
         rules = self._rules.model_copy(update={"assume": assume})

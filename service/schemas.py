@@ -97,6 +97,10 @@ class PredictionResult(_Answer):
     )
     threshold: float = Field(description="Scores above it are called abnormal.")
     decision: Decision = Field(description="What the score says at the threshold.")
+    ood_score: float = Field(
+        ge=0,
+        description="Above 1 the image is unlike the training images; its score means little.",
+    )
     image: ImageInfo
     timings_ms: TimingsMs
     map: MapLink | MapData | None = Field(description="The anomaly map, when asked for.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import CPU, tiny_config, tiny_detector, tiny_manifest
+from tests.helpers import CPU, tiny_config, tiny_detector, tiny_manifest, tiny_ood
 from training.phantoms import write_phantoms
 from training.samples import load_samples
 from training.train import train
@@ -55,7 +55,7 @@ def fresh_bundle(tmp_path: Path) -> Path:
     """An untrained bundle that a test may damage."""
     path = tmp_path / "store" / "tiny" / "1"
     detector = tiny_detector()
-    write_bundle(path, tiny_manifest(detector), detector, embed_backbone=True)
+    write_bundle(path, tiny_manifest(detector), detector, tiny_ood(), embed_backbone=True)
     return path
 
 

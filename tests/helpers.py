@@ -25,6 +25,7 @@ from wscxr.discriminator import Discriminator, DiscriminatorConfig
 from wscxr.heatmap import ColourScale
 from wscxr.imaging import InputConfig, Radiograph
 from wscxr.manifest import BundleManifest, Provenance, Versions
+from wscxr.ood import OodConfig, OodScorer
 from wscxr.weights import WeightsSource, weights_sha256
 
 T = TypeVar("T")
@@ -99,6 +100,13 @@ def tiny_detector(seed: int = 0, rule: ScoreRule = ScoreRule.MAX) -> Detector:
     return Detector(random_backbone(seed=seed), 3, discriminator, rule, CPU)
 
 
+def tiny_ood(in_features: int = 64, threshold: float = 1e4) -> OodScorer:
+    """An OOD scorer that was never fitted; by default no image is far from its centre."""
+    scorer = OodConfig(in_features=in_features, rank=4).build()
+    scorer.threshold.fill_(threshold)
+    return scorer
+
+
 def tiny_manifest(detector: Detector, **changes: Any) -> BundleManifest:
     """What a bundle of `tiny_detector` says of itself."""
     fields: dict[str, Any] = {
@@ -108,6 +116,7 @@ def tiny_manifest(detector: Detector, **changes: Any) -> BundleManifest:
         "p": detector.p,
         "score_rule": detector.score_rule,
         "head": detector.head.config,
+        "ood": tiny_ood().config,
         "calibration": Calibration.from_scores(np.linspace(-0.5, 0.5, 40), 0.05),
         "colour_scale": ColourScale(low=0.0, high=1.0),
         "training": Provenance(

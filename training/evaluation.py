@@ -12,7 +12,7 @@ from training.confounders import check_confounders
 from training.images import in_batches, open_radiograph
 from training.localisation import localise
 from training.metrics import calibration_check, check_classes, image_metrics
-from training.results import EvaluatedBundle, Evaluation, ScoredImage
+from training.results import EvaluatedBundle, Evaluation, OodShare, ScoredImage
 from training.samples import Label, Sample, patient_groups
 from training.trivial_features import TrivialFeatures, trivial_features
 from wscxr.bundle import Bundle
@@ -61,11 +61,13 @@ def evaluate(
     images: list[ScoredImage] = []
     features: list[TrivialFeatures] = []
     maps: list[NDArray[np.float32]] = []
+    strange: list[bool] = []
     for batch in in_batches(samples, load, track):
         for prediction in bundle.predict_inputs(torch.stack([tensor for tensor, _ in batch])):
             sample = samples[len(images)]
             if len(images) in lesions:
                 maps.append(prediction.anomaly_map.copy())  # lets go of the batch
+            strange.append(prediction.out_of_distribution)
             images.append(
                 ScoredImage(
                     path=str(sample.path),
@@ -73,18 +75,23 @@ def evaluate(
                     score=prediction.score,
                     p_value=prediction.p_value,
                     decision=prediction.decision,
+                    ood_score=prediction.ood_score,
                 )
             )
         features += [trivial for _, trivial in batch]
 
     calibration = bundle.manifest.calibration
     scores = np.array([image.score for image in images])
+    unlike = np.array(strange)
     groups = patient_groups(samples)
     image_level = image_metrics(abnormal, scores, calibration.threshold, groups=groups)
     return Evaluation(
         bundle=_identity(bundle.manifest),
         image_level=image_level,
         calibration=calibration_check(calibration, scores[~abnormal]),
+        out_of_distribution=OodShare(
+            normal=float(unlike[~abnormal].mean()), abnormal=float(unlike[abnormal].mean())
+        ),
         confounders=check_confounders(
             features,
             [sample.view for sample in samples],

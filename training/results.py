@@ -163,6 +163,13 @@ class Localisation(_Result):
     constant: LocalisationMetrics
 
 
+class OodShare(_Result):
+    """Fraction of the images that are unlike the training images: OOD score above 1."""
+
+    normal: float
+    abnormal: float
+
+
 class ScoredImage(_Result):
     """One image and what the bundle says of it; ``path`` is as the user gave it."""
 
@@ -171,6 +178,7 @@ class ScoredImage(_Result):
     score: float
     p_value: float
     decision: Decision
+    ood_score: float
 
 
 class EvaluatedBundle(_Result):
@@ -189,6 +197,7 @@ class Evaluation(_Result):
     bundle: EvaluatedBundle
     image_level: ImageMetrics
     calibration: CalibrationCheck
+    out_of_distribution: OodShare
     confounders: ConfounderCheck
     localisation: Localisation | None
     images: tuple[ScoredImage, ...]

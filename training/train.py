@@ -1,4 +1,4 @@
-"""The whole training run: samples -> features -> head -> calibration -> bundle."""
+"""The whole training run: samples -> features -> head, OOD scorer -> calibration -> bundle."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ import torch
 from training.config import TrainConfig
 from training.features import FeatureSet, extract_features
 from training.method import Fit, fit_maps
-from training.samples import Sample
+from training.ood import fit_ood
+from training.samples import Sample, patient_groups
 from training.splits import TrainSplit, draw_split
 from wscxr.backbone import build_backbone
 from wscxr.bundle import check_absent, check_embedding, write_bundle
@@ -85,6 +86,7 @@ def train(
     )
     detector = Detector(backbone, config.p, fit.head, config.score_rule, device)
     kept_aside = detector.detect_features(calibration.maps)
+    ood = fit_ood(normal.maps, calibration.maps, anomaly.maps, patient_groups(split.anomaly))
     return write_bundle(
         out,
         BundleManifest(
@@ -94,6 +96,7 @@ def train(
             p=config.p,
             score_rule=config.score_rule,
             head=fit.head.config,
+            ood=ood.config,
             calibration=Calibration.from_scores(
                 kept_aside.scores.cpu().numpy(), config.false_alarm_rate
             ),
@@ -104,6 +107,7 @@ def train(
             files={},
         ),
         detector,
+        ood,
         embed_backbone=embed_backbone,
         notes=notes,
     )

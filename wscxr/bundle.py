@@ -32,10 +32,11 @@ from wscxr.errors import (
     WeightsUnavailable,
 )
 from wscxr.files import default_mode
-from wscxr.golden import GoldenCase, check_golden, make_golden
+from wscxr.golden import GoldenCase, GoldenScores, Scorer, check_golden, make_golden
 from wscxr.imaging import Radiograph, to_model_input
 from wscxr.manifest import SCHEMA_VERSION, BundleManifest, FileName
 from wscxr.model_card import model_card
+from wscxr.ood import OodScorer
 from wscxr.weights import WeightsSource, half_where_exact, weights_sha256
 
 _MANIFEST = "bundle.json"
@@ -59,6 +60,8 @@ class Prediction:
         The bundle's threshold on the score.
     decision
         Whether the score lies above the threshold.
+    ood_score
+        At least 0; above 1 the radiograph is unlike the training images.
     anomaly_map
         float32 of shape (H', W').
     """
@@ -67,7 +70,23 @@ class Prediction:
     p_value: float
     threshold: float
     decision: Decision
+    ood_score: float
     anomaly_map: NDArray[np.float32]
+
+    @property
+    def out_of_distribution(self) -> bool:
+        """Whether the radiograph is unlike the training images."""
+        return self.ood_score > 1
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever reads the score must know of this radiograph."""
+        if not self.out_of_distribution:
+            return []
+        return [
+            f"OUT OF DISTRIBUTION: this image is unlike the training images (OOD score "
+            f"{self.ood_score:.2f}, above 1); its anomaly score means little."
+        ]
 
 
 class Bundle:
@@ -79,13 +98,18 @@ class Bundle:
         What the bundle says of itself.
     detector
         The detector it describes.
+    ood
+        The OOD scorer it describes, fitted on the detector's patch features.
     card
         Its model card, Markdown.
     """
 
-    def __init__(self, manifest: BundleManifest, detector: Detector, card: str) -> None:
+    def __init__(
+        self, manifest: BundleManifest, detector: Detector, ood: OodScorer, card: str
+    ) -> None:
         self.manifest = manifest
         self.detector = detector
+        self.ood = ood.to(detector.device).eval()
         self.card = card
 
     @classmethod
@@ -101,7 +125,7 @@ class Bundle:
         BundleDamaged
             A file is missing or differs from its hash, or the manifest contradicts itself.
         GoldenCheckFailed
-            The detector does not give the scores it gave when it was written.
+            It does not give the scores it gave when it was written.
         WeightsUnavailable
             The backbone is not in the bundle and could not be fetched.
         """
@@ -111,6 +135,8 @@ class Bundle:
             backbone = _load_backbone(manifest, content.get("backbone.safetensors"))
             head = manifest.head.build()
             head.load_state_dict(safetensors.torch.load(content["discriminator.safetensors"]))
+            ood = manifest.ood.build()
+            ood.load_state_dict(safetensors.torch.load(content["ood.safetensors"]))
             golden = _GOLDEN.validate_json(content["golden.json"])
             card = content["MODEL_CARD.md"].decode()
         except WeightsUnavailable:
@@ -120,10 +146,11 @@ class Bundle:
         bundle = cls(
             manifest,
             Detector(backbone, manifest.p, head, manifest.score_rule, device),
+            ood,
             card,
         )
         try:
-            check_golden(golden, bundle.scores)
+            check_golden(golden, _golden_scorer(bundle))
         except ImageError as error:
             raise BundleDamaged(f"the bundle at {path} has no readable golden image") from error
         return bundle
@@ -134,7 +161,8 @@ class Bundle:
 
     def predict_inputs(self, images: Tensor) -> list[Prediction]:
         """Score a batch of model inputs, float32 of shape (B, 3, size, size)."""
-        detection = self.detector.detect(images)
+        features = self.detector.features(images)
+        detection = self.detector.detect_features(features)
         calibration = self.manifest.calibration
         return [
             Prediction(
@@ -142,10 +170,14 @@ class Bundle:
                 p_value=calibration.p_value(score),
                 threshold=calibration.threshold,
                 decision=calibration.decide(score),
+                ood_score=ood_score,
                 anomaly_map=anomaly_map,
             )
-            for score, anomaly_map in zip(
-                detection.scores.tolist(), detection.maps.cpu().numpy(), strict=True
+            for score, ood_score, anomaly_map in zip(
+                detection.scores.tolist(),
+                self.ood(features).tolist(),
+                detection.maps.cpu().numpy(),
+                strict=True,
             )
         ]
 
@@ -188,6 +220,7 @@ def write_bundle(
     path: Path,
     manifest: BundleManifest,
     detector: Detector,
+    ood: OodScorer,
     *,
     embed_backbone: bool,
     notes: str = "",
@@ -200,7 +233,7 @@ def write_bundle(
         Its folder, ``model_store/<name>/<version>``; must not exist.
     manifest
         All but ``files`` and ``sha256``, which are filled in here.
-    detector
+    detector, ood
         What the manifest describes.
     embed_backbone
         Put the backbone's weights in, so that loading needs no network.
@@ -221,10 +254,11 @@ def write_bundle(
     """
     check_absent(path)
     check_embedding(manifest.backbone, embed_backbone=embed_backbone)
-    bare = Bundle(manifest, detector, card="")
+    scorer = _golden_scorer(Bundle(manifest, detector, ood, card=""))
     content: dict[FileName, bytes] = {
         "discriminator.safetensors": safetensors.torch.save(_cpu(detector.head)),
-        "golden.json": _GOLDEN.dump_json(make_golden(bare.scores), indent=1),
+        "ood.safetensors": safetensors.torch.save(_cpu(ood)),
+        "golden.json": _GOLDEN.dump_json(make_golden(scorer), indent=1),
         "MODEL_CARD.md": model_card(manifest, notes).encode(),
     }
     if embed_backbone:
@@ -268,6 +302,12 @@ def _read_verified(path: Path, name: FileName, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise BundleDamaged(f"{name} of the bundle at {path} is damaged: its hash is wrong")
     return data
+
+
+def _golden_scorer(bundle: Bundle) -> Scorer:
+    return lambda radiographs: [
+        GoldenScores(found.score, found.ood_score) for found in bundle.predict(radiographs)
+    ]
 
 
 def _load_backbone(manifest: BundleManifest, embedded: bytes | None) -> Backbone:

@@ -1,4 +1,4 @@
-"""The golden check: a few generated images with the scores they must give.
+"""The golden check: a few generated images with the scores they must give, the OOD score too.
 
 It travels with a bundle and runs whenever one is loaded, through the very path an upload takes, so
 that a library, processor or decoder that changes the numbers is caught before the first patient.
@@ -7,6 +7,7 @@ that a library, processor or decoder that changes the numbers is caught before t
 import base64
 import io
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,8 +23,15 @@ _COUNT = 3
 _SIDE = 96
 
 
+class GoldenScores(NamedTuple):
+    """What a bundle says of one golden image: its image-level score and its OOD score."""
+
+    score: float
+    ood_score: float
+
+
 class GoldenCase(BaseModel):
-    """One generated image and its score; part of the bundle.
+    """One generated image and its scores; part of the bundle.
 
     Attributes
     ----------
@@ -31,20 +39,23 @@ class GoldenCase(BaseModel):
         The file, base64.
     score
         The image-level score it must give.
+    ood_score
+        The OOD score it must give.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     png: str
     score: float
+    ood_score: float
 
     def radiograph(self) -> Radiograph:
         """Read the image as an upload is read."""
-        return read_radiograph(base64.b64decode(self.png))
+        return _read(self.png)
 
 
-Scorer = Callable[[Sequence[Radiograph]], Sequence[float]]
-"""Radiographs -> image-level scores, in one batch."""
+Scorer = Callable[[Sequence[Radiograph]], Sequence[GoldenScores]]
+"""Radiographs -> their scores, in one batch."""
 
 
 def make_golden(score: Scorer) -> list[GoldenCase]:
@@ -54,10 +65,10 @@ def make_golden(score: Scorer) -> list[GoldenCase]:
     every scale a backbone looks at.
     """
     images = [base64.b64encode(_wave_png(seed)).decode() for seed in range(_COUNT)]
-    radiographs = [GoldenCase(png=png, score=0.0).radiograph() for png in images]
+    found = score([_read(png) for png in images])
     return [
-        GoldenCase(png=png, score=value)
-        for png, value in zip(images, score(radiographs), strict=True)
+        GoldenCase(png=png, score=scores.score, ood_score=scores.ood_score)
+        for png, scores in zip(images, found, strict=True)
     ]
 
 
@@ -69,14 +80,23 @@ def check_golden(cases: Sequence[GoldenCase], score: Scorer) -> None:
     GoldenCheckFailed
         A score differs by more than `TOLERANCE`, or is not finite.
     """
-    scores = score([case.radiograph() for case in cases])
-    for number, (case, value) in enumerate(zip(cases, scores, strict=True)):
-        # Written so that NaN fails.
-        if not abs(value - case.score) <= TOLERANCE * max(1.0, abs(case.score)):
-            raise GoldenCheckFailed(
-                f"golden image {number} scores {value:.6f} here, but {case.score:.6f} when the "
-                "bundle was written; its scores cannot be trusted on this machine"
-            )
+    found = score([case.radiograph() for case in cases])
+    for number, (case, scores) in enumerate(zip(cases, found, strict=True)):
+        _compare(f"golden image {number} scores", scores.score, case.score)
+        _compare(f"golden image {number} has OOD score", scores.ood_score, case.ood_score)
+
+
+def _compare(what: str, value: float, expected: float) -> None:
+    # Written so that NaN fails.
+    if not abs(value - expected) <= TOLERANCE * max(1.0, abs(expected)):
+        raise GoldenCheckFailed(
+            f"{what} {value:.6f} here, but {expected:.6f} when the bundle was written; its scores "
+            "cannot be trusted on this machine"
+        )
+
+
+def _read(png: str) -> Radiograph:
+    return read_radiograph(base64.b64decode(png))
 
 
 def _wave_png(seed: int) -> bytes:

@@ -18,12 +18,17 @@ from wscxr.detector import ScoreRule
 from wscxr.heads import HeadConfig
 from wscxr.heatmap import ColourScale
 from wscxr.imaging import InputConfig
+from wscxr.ood import OodConfig
 from wscxr.weights import WeightsSource
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
 FileName = Literal[
-    "discriminator.safetensors", "backbone.safetensors", "golden.json", "MODEL_CARD.md"
+    "discriminator.safetensors",
+    "ood.safetensors",
+    "backbone.safetensors",
+    "golden.json",
+    "MODEL_CARD.md",
 ]
 Sha256 = str
 
@@ -106,6 +111,8 @@ class BundleManifest(_Part):
         How a map becomes an image-level score.
     head
         What scores a patch feature, and its shape.
+    ood
+        Shape of what tells images unlike the training images.
     calibration
         Threshold and p-values.
     colour_scale
@@ -118,13 +125,14 @@ class BundleManifest(_Part):
         `digest` of this manifest: the identity of the bundle.
     """
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     backbone: BackboneConfig
     backbone_sha256: Sha256
     input: InputConfig
     p: PositiveInt
     score_rule: ScoreRule
     head: HeadConfig
+    ood: OodConfig
     calibration: Calibration
     colour_scale: ColourScale
     training: Provenance

@@ -41,7 +41,10 @@ group this does not hold: evaluate before use.
 - A low score does not mean that an image is normal: findings can be missed, small ones and (where
   K is not 0) ones unlike the K anomaly images above all.
 - The anomaly map shows where the score comes from. It is no segmentation of a lesion.
-- It does not notice that an image is not a frontal chest X-ray.
+- Every answer has an OOD score. Above 1 the image is unlike the training images, and its anomaly
+  score means little: so it is with photographs, negatives, other parts of the body. A score of at
+  most 1 is no proof of the contrary: an image turned upside down, a phantom, a crop, or a patient
+  of another age can pass. Some abnormal radiographs are above 1, too{ood}.
 """
 
 
@@ -66,6 +69,7 @@ def model_card(manifest: BundleManifest, notes: str = "") -> str:
         versions=manifest.training.versions,
         backbone=manifest.backbone,
         layers=", ".join(manifest.backbone.layers),
+        ood="" if manifest.training.k else "; with K = 0, more of them",
         input=manifest.input,
         p=manifest.p,
         score_rule=manifest.score_rule,

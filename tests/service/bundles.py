@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tests.helpers import tiny_ood
 from wscxr.backbone import BackboneConfig, build_backbone
 from wscxr.bundle import write_bundle
 from wscxr.calibration import Calibration
@@ -19,8 +20,8 @@ from wscxr.weights import WeightsSource, weights_sha256
 SIZE = 64
 
 
-def make_bundle(path: Path, *, seed: int = 0) -> BundleManifest:
-    """Write a bundle that loads and scores in milliseconds."""
+def make_bundle(path: Path, *, seed: int = 0, ood_threshold: float = 1e4) -> BundleManifest:
+    """Write a bundle that loads and scores in milliseconds; by default nothing is strange to it."""
     config = BackboneConfig(
         architecture="resnet18", layers=("layer2",), source=WeightsSource.RANDOM
     )
@@ -30,6 +31,7 @@ def make_bundle(path: Path, *, seed: int = 0) -> BundleManifest:
         torch.manual_seed(seed)
         discriminator = Discriminator(shape)
     detector = Detector(backbone, 3, discriminator, ScoreRule.MAX, torch.device("cpu"))
+    ood = tiny_ood(shape.in_features, ood_threshold)
     manifest = BundleManifest(
         backbone=config,
         backbone_sha256=weights_sha256(backbone.weights()),
@@ -37,6 +39,7 @@ def make_bundle(path: Path, *, seed: int = 0) -> BundleManifest:
         p=3,
         score_rule=ScoreRule.MAX,
         head=shape,
+        ood=ood.config,
         calibration=Calibration.from_scores(np.linspace(-0.5, 0.5, 40), 0.05),
         colour_scale=ColourScale(low=0.0, high=1.0),
         training=Provenance(
@@ -53,4 +56,4 @@ def make_bundle(path: Path, *, seed: int = 0) -> BundleManifest:
         ),
         files={},
     )
-    return write_bundle(path, manifest, detector, embed_backbone=True)
+    return write_bundle(path, manifest, detector, ood, embed_backbone=True)

@@ -43,7 +43,7 @@ class FakeDetector:
         if BROKEN in values:
             raise ValueError("patient Jane Doe")
         zeros = np.zeros((2, 2), dtype=np.float32)
-        return [Prediction(value, 0.5, 0.0, Decision.NORMAL, zeros) for value in values]
+        return [Prediction(value, 0.5, 0.0, Decision.NORMAL, 0.5, zeros) for value in values]
 
 
 def run(

@@ -45,6 +45,7 @@ def test_a_prediction(client: httpx.Client, bundle: Bundle) -> None:
     assert body["p_value"] == pytest.approx(prediction.p_value, abs=0.03)
     assert body["threshold"] == bundle.manifest.calibration.threshold
     assert body["decision"] == bundle.manifest.calibration.decide(body["score"])
+    assert body["ood_score"] == pytest.approx(prediction.ood_score, abs=1e-4)
     assert body["image"] == {"width": 80, "height": 64, "format": "PNG", "bits": 8}
     assert set(body["timings_ms"]) == {"decode", "queue", "inference", "encode", "total"}
     assert body["timings_ms"]["total"] >= body["timings_ms"]["decode"] > 0
@@ -96,6 +97,7 @@ def test_a_picture_with_scores_in_its_headers(client: httpx.Client, style: str) 
     assert float(headers["x-p-value"]) == body["p_value"]
     assert float(headers["x-threshold"]) == body["threshold"]
     assert headers["x-decision"] == body["decision"]
+    assert float(headers["x-ood-score"]) == pytest.approx(body["ood_score"], abs=1e-4)
     assert headers["x-model-name"] == body["model"]["name"]
     assert headers["x-model-version"] == body["model"]["version"]
     assert headers["x-model-sha256"] == body["model"]["sha256"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tests.helpers import RecordingTrack
+from tests.helpers import RecordingTrack, encode, noise
 from training.annotations import read_boxes, read_masks
 from training.evaluation import evaluate
 from training.images import BATCH, open_radiograph
@@ -46,6 +46,7 @@ def test_every_image_is_scored_as_the_bundle_predicts(
         assert image.label is sample.label
         assert image.score == pytest.approx(one.score, abs=1e-5)
         assert (image.p_value, image.decision) == (one.p_value, one.decision)
+        assert image.ood_score == pytest.approx(one.ood_score, abs=1e-4)
 
 
 def test_image_level_metrics_are_those_of_the_predictions(
@@ -67,6 +68,20 @@ def test_image_level_metrics_are_those_of_the_predictions(
     assert found.calibration.false_alarm_rate.value == pytest.approx(called[~labels].mean())
     by_p_value = np.mean([p.p_value <= 0.5 for p in np.array(predictions)[~labels]])
     assert found.calibration.achieved[9] == pytest.approx(by_p_value)
+
+
+def test_the_share_unlike_the_training_images_is_told_for_both_classes(
+    trained_bundle: Bundle, samples: list[Sample], tmp_path: Path
+) -> None:
+    (tmp_path / "noise.png").write_bytes(encode(noise(64, 64)))
+    strange = Sample(tmp_path / "noise.png", Label.ABNORMAL)
+    normal = [sample for sample in samples if sample.label is Label.NORMAL]
+    [abnormal, *_] = [sample for sample in samples if sample.label is Label.ABNORMAL]
+    found = evaluate(trained_bundle, [*normal, strange, abnormal])
+    flagged = [image.ood_score > 1 for image in found.images]
+    assert flagged[len(normal)]
+    assert found.out_of_distribution.normal == np.mean(flagged[: len(normal)])
+    assert found.out_of_distribution.abnormal == np.mean(flagged[len(normal) :])
 
 
 def test_trivial_features_are_those_of_the_files(samples: list[Sample], found: Evaluation) -> None:

@@ -376,7 +376,14 @@ def test_a_promise_is_judged_by_what_chance_does(evaluation: Evaluation) -> None
 
 def scored(label: Label, scores: list[float]) -> list[ScoredImage]:
     return [
-        ScoredImage(path=str(n), label=label, score=s, p_value=0.5, decision=Decision.NORMAL)
+        ScoredImage(
+            path=str(n),
+            label=label,
+            score=s,
+            p_value=0.5,
+            decision=Decision.NORMAL,
+            ood_score=0.5,
+        )
         for n, s in enumerate(scores)
     ]
 

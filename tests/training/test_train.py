@@ -25,6 +25,7 @@ from wscxr.discriminator import DiscriminatorConfig
 from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.imaging import read_radiograph
 from wscxr.manifest import BundleManifest, Versions
+from wscxr.ood import OodConfig
 from wscxr.weights import WeightsSource
 
 
@@ -120,6 +121,19 @@ def test_the_calibration_scores_are_those_of_images_training_never_saw(
     scores = trained_bundle.scores([read_radiograph(s.path.read_bytes()) for s in normal])
     for kept in trained_bundle.manifest.calibration.scores:
         assert min(abs(kept - score) for score in scores) < 1e-4
+
+
+def test_normals_are_like_the_training_images_and_noise_is_not(
+    unseen: Path, trained_bundle: Bundle
+) -> None:
+    manifest = trained_bundle.manifest
+    # 12 normals and 3 anomaly images span 14 directions.
+    assert manifest.ood == OodConfig(in_features=64, rank=14)
+    paths = sorted((unseen / "normal").iterdir())
+    known = trained_bundle.predict([read_radiograph(path.read_bytes()) for path in paths])
+    assert not any(found.out_of_distribution for found in known)
+    [strange] = trained_bundle.predict([read_radiograph(encode(noise(64, 64)))])
+    assert strange.out_of_distribution
 
 
 def test_the_colour_scale_is_above_what_normals_reach(trained_bundle: Bundle) -> None:

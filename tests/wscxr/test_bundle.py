@@ -22,6 +22,7 @@ from tests.helpers import (
     random_backbone,
     tiny_detector,
     tiny_manifest,
+    tiny_ood,
 )
 from wscxr import backbone as backbone_module
 from wscxr import bundle as bundle_module
@@ -48,13 +49,17 @@ FILES = {
     "bundle.json",
     "discriminator.safetensors",
     "golden.json",
+    "ood.safetensors",
 }
 
 
-def write_tiny(path: Path, *, seed: int = 0, embed: bool = True, **changes: Any) -> BundleManifest:
+def write_tiny(
+    path: Path, *, seed: int = 0, embed: bool = True, ood_threshold: float = 1e4, **changes: Any
+) -> BundleManifest:
     detector = tiny_detector(seed)
     manifest = tiny_manifest(detector, **changes)
-    return write_bundle(path, manifest, detector, embed_backbone=embed)
+    ood = tiny_ood(threshold=ood_threshold)
+    return write_bundle(path, manifest, detector, ood, embed_backbone=embed)
 
 
 def resign(path: Path, change: Callable[[dict[str, Any]], None] | None = None) -> None:
@@ -76,8 +81,8 @@ def test_a_loaded_bundle_scores_exactly_as_the_detector_it_was_written_from(
     tmp_path: Path,
 ) -> None:
     detector = tiny_detector()
-    manifest = tiny_manifest(detector)
-    written = write_bundle(tmp_path / "b", manifest, detector, embed_backbone=True)
+    manifest, ood = tiny_manifest(detector), tiny_ood(threshold=3.0)
+    written = write_bundle(tmp_path / "b", manifest, detector, ood, embed_backbone=True)
     loaded = Bundle.load(tmp_path / "b", CPU)
     images = [radiograph(seed) for seed in range(3)]
     inputs = torch.stack([to_model_input(image, manifest.input) for image in images])
@@ -90,6 +95,7 @@ def test_a_loaded_bundle_scores_exactly_as_the_detector_it_was_written_from(
         assert prediction.threshold == manifest.calibration.threshold
         assert prediction.p_value == manifest.calibration.p_value(prediction.score)
         assert prediction.decision is manifest.calibration.decide(prediction.score)
+    assert [p.ood_score for p in predictions] == ood(detector.features(inputs)).tolist()
     assert loaded.scores(images) == expected.scores.tolist()
     assert loaded.manifest == written
     assert torch.equal(loaded.prepare(images[0]), inputs[0])
@@ -125,8 +131,8 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     write_tiny(tmp_path / "other", seed=1)
     one, two, other = (folder_content(tmp_path / p) for p in ("one/1", "two/v2", "other"))
     assert one == two
-    # The card does not depend on the weights.
-    assert all(other[name] != one[name] for name in FILES - {"MODEL_CARD.md"})
+    # Neither the card nor the OOD scorer, which was never fitted, depends on the weights.
+    assert all(other[name] != one[name] for name in FILES - {"MODEL_CARD.md", "ood.safetensors"})
 
 
 def test_others_may_read_a_bundle(fresh_bundle: Path) -> None:
@@ -149,6 +155,21 @@ def test_the_manifest_alone_can_be_read(fresh_bundle: Path) -> None:
     manifest = read_manifest(fresh_bundle)
     assert manifest.schema_version == SCHEMA_VERSION
     assert manifest.training.metrics == {"loss": 0.25}
+
+
+# --- out of distribution --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threshold", [1e-3, 1e4])
+def test_an_image_unlike_the_training_images_is_told(tmp_path: Path, threshold: float) -> None:
+    write_tiny(tmp_path / "b", ood_threshold=threshold)
+    [found] = Bundle.load(tmp_path / "b", CPU).predict([radiograph()])
+    strange = threshold < 1
+    assert found.out_of_distribution is strange
+    assert (found.ood_score > 1) is strange
+    assert [warning.split(":")[0] for warning in found.warnings] == (
+        ["OUT OF DISTRIBUTION"] if strange else []
+    )
 
 
 # --- damage -------------------------------------------------------------------------------------
@@ -198,6 +219,7 @@ def test_a_file_that_was_cut_off_is_noticed(fresh_bundle: Path, name: str) -> No
     [
         (("calibration", "scores"), [-1.0, 0.0, 1.0]),
         (("p",), 5),
+        (("ood", "rank"), 5),
         (("training", "seed"), 1),
         (("training", "k"), 5),
         (("backbone", "source"), "imagenet"),
@@ -325,6 +347,32 @@ def test_a_discriminator_of_nans_fails_the_golden_check(fresh_bundle: Path) -> N
     refuses(fresh_bundle, GoldenCheckFailed)
 
 
+@pytest.mark.parametrize("name", ["threshold", "mean", "directions", "eigenvalues", "rest"])
+@pytest.mark.parametrize("factor", [2.0, torch.nan])
+def test_another_ood_scorer_fails_the_golden_check(
+    tmp_path: Path, name: str, factor: float
+) -> None:
+    path = tmp_path / "b"
+    write_tiny(path, ood_threshold=1.0)
+    Bundle.load(path, CPU)
+    file = path / "ood.safetensors"
+    state = safetensors.torch.load_file(file)
+    state[name] = factor * (state[name] + 1)
+    file.write_bytes(safetensors.torch.save(state))
+    resign(path)
+    refuses(path, GoldenCheckFailed, "golden image 0 has OOD score")
+
+
+def test_a_golden_ood_score_that_is_not_met_fails_the_check(fresh_bundle: Path) -> None:
+    edit_golden(fresh_bundle, ood_score=1.0)
+    refuses(fresh_bundle, GoldenCheckFailed, "golden image 1 has OOD score")
+
+
+def test_ood_tensors_of_another_shape_are_damage(fresh_bundle: Path) -> None:
+    resign(fresh_bundle, lambda document: document["ood"].update(rank=5))
+    refuses(fresh_bundle, BundleDamaged, str(fresh_bundle), "directions")
+
+
 def test_a_swapped_backbone_is_damage(fresh_bundle: Path) -> None:
     other = random_backbone(seed=9).weights()
     (fresh_bundle / "backbone.safetensors").write_bytes(safetensors.torch.save(other))
@@ -332,7 +380,9 @@ def test_a_swapped_backbone_is_damage(fresh_bundle: Path) -> None:
     refuses(fresh_bundle, BundleDamaged, "not the backbone weights")
 
 
-@pytest.mark.parametrize("name", ["backbone.safetensors", "discriminator.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["backbone.safetensors", "discriminator.safetensors", "ood.safetensors"]
+)
 @pytest.mark.parametrize("content", [b"", b"no safetensors", safetensors.torch.save({})])
 def test_tensors_that_do_not_fit_are_damage(fresh_bundle: Path, name: str, content: bytes) -> None:
     (fresh_bundle / name).write_bytes(content)
@@ -366,7 +416,9 @@ def imagenet_bundle(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 0) 
         return weights
 
     monkeypatch.setattr(backbone_module, "fetch_imagenet_weights", fetch)
-    write_bundle(path, tiny_manifest(detector, backbone=config), detector, embed_backbone=False)
+    write_bundle(
+        path, tiny_manifest(detector, backbone=config), detector, tiny_ood(), embed_backbone=False
+    )
     return fetched
 
 
@@ -414,7 +466,7 @@ def test_weights_that_nobody_can_fetch_again_must_be_embedded(
     config = BackboneConfig(architecture="resnet18", layers=("layer1",), source=source)
     manifest = tiny_manifest(detector, backbone=config)
     try:
-        write_bundle(tmp_path / "b", manifest, detector, embed_backbone=False)
+        write_bundle(tmp_path / "b", manifest, detector, tiny_ood(), embed_backbone=False)
     except ConfigError:
         assert not (tmp_path / "b").exists()
         return
@@ -456,7 +508,7 @@ def test_a_failure_while_writing_leaves_nothing_behind(
     def fsync(_: int) -> None:
         nonlocal synced
         synced += 1
-        if synced == {"first sync": 1, "last file": 5}.get(moment):
+        if synced == {"first sync": 1, "last file": 6}.get(moment):
             raise error
 
     def fail(*_: object) -> None:
@@ -491,7 +543,7 @@ def test_every_file_and_both_folders_are_synced_before_it_is_there(
     monkeypatch.setattr(os, "fsync", spy_sync)
     monkeypatch.setattr(Path, "rename", spy_rename)
     write_tiny(tmp_path / "b")
-    assert events == ["file"] * 5 + ["folder", "rename", "folder"]
+    assert events == ["file"] * 6 + ["folder", "rename", "folder"]
 
 
 def test_a_bundle_that_appeared_meanwhile_is_not_overwritten(

@@ -298,9 +298,30 @@ def test_predict_gives_what_the_library_gives(
             "p_value": expected.p_value,
             "threshold": expected.threshold,
             "decision": expected.decision.value,
+            "ood_score": pytest.approx(expected.ood_score, abs=1e-4),
         }
         assert f"{row['score']:.4f}" in ran.out
     assert "RANDOM BACKBONE" in ran.err
+
+
+def test_predict_marks_what_is_unlike_the_training_images(
+    trained: Path, unseen: Path, tmp_path: Path
+) -> None:
+    strange, known = tmp_path / "strange.png", unseen / "normal" / "0000.png"
+    strange.write_bytes(encode(noise(64, 64)))
+    file = tmp_path / "p.json"
+    ran = run_cli("predict", trained, strange, known, "--json", file)
+    assert ran.code == 0, ran.err
+    marked, plain = json.loads(file.read_text())
+    assert marked["ood_score"] > 1 > plain["ood_score"] > 0
+    [warning] = marked["warnings"]
+    assert warning.startswith("OUT OF DISTRIBUTION")
+    assert f"{marked['ood_score']:.2f}" in warning
+    assert "warnings" not in plain
+    assert f"{marked['ood_score']:.2f} (!)" in ran.out
+    assert f"{plain['ood_score']:.2f} (!)" not in ran.out
+    assert "the score means little" in " ".join(ran.out.split())
+    assert "(!)" not in run_cli("predict", trained, known).out
 
 
 @pytest.mark.parametrize("style", ["overlay", "heat", "raw16"])

@@ -48,11 +48,13 @@ def spots() -> NDArray[np.float32]:
     return anomaly_map
 
 
-def prediction(anomaly_map: NDArray[np.float32] | None = None) -> Prediction:
+def prediction(
+    anomaly_map: NDArray[np.float32] | None = None, ood_score: float = 0.5
+) -> Prediction:
     anomaly_map = spots() if anomaly_map is None else anomaly_map
     score = float(anomaly_map.max())
     decision = Decision.ABNORMAL if score > 0.8 else Decision.NORMAL
-    return Prediction(score, 0.0123, 0.8, decision, anomaly_map)
+    return Prediction(score, 0.0123, 0.8, decision, ood_score, anomaly_map)
 
 
 def made(
@@ -165,6 +167,15 @@ def test_the_legend_tells_the_numbers_apart() -> None:
     assert (one != two).any()
 
 
+def test_the_legend_has_a_line_more_for_what_is_unlike_the_training_images() -> None:
+    radiograph = read_radiograph(written(dataset()))
+    plain = made(ResultKind.SC, radiograph, prediction(ood_score=1.0))
+    marked = made(ResultKind.SC, radiograph, prediction(ood_score=1.2))
+    assert marked.Columns == plain.Columns
+    assert marked.Rows > plain.Rows
+    np.testing.assert_array_equal(marked.pixel_array[:768], plain.pixel_array[:768])
+
+
 def test_large_pictures_are_made_smaller() -> None:
     large = dataset(np.kron(np.arange(48).reshape(6, 8), np.ones((500, 500))).astype(np.uint16))
     assert made(ResultKind.SC, large).Columns == 1024
@@ -202,6 +213,16 @@ def test_the_report_holds_every_number() -> None:
     assert "chest" in found["Algorithm Name"]
     assert "3" in found["Algorithm Version"]
     assert f"sha256={ALGORITHM.sha256}" in found["Algorithm Parameters"]
+
+
+@pytest.mark.parametrize("ood_score", [0.7, 1.2])
+def test_the_report_says_what_is_unlike_the_training_images(ood_score: float) -> None:
+    result = made(ResultKind.SR, found=prediction(ood_score=ood_score))
+    found = content(result)
+    assert found["OODSCORE"] == [pytest.approx(ood_score)]
+    assert found.get("TRUST") == ("UNLIKE" if ood_score > 1 else None)
+    assert found["RESEARCH"] == "RESEARCH"
+    sr.Comprehensive3DSR.from_dataset(result)
 
 
 def test_the_report_outlines_the_regions_in_the_source() -> None:

@@ -5,29 +5,36 @@ import numpy as np
 import pytest
 
 from wscxr.errors import GoldenCheckFailed
-from wscxr.golden import TOLERANCE, GoldenCase, check_golden, make_golden
+from wscxr.golden import TOLERANCE, GoldenCase, GoldenScores, check_golden, make_golden
 from wscxr.imaging import Radiograph
 
 
-def mean_grey(radiographs: Sequence[Radiograph]) -> list[float]:
-    return [float(r.pixels.mean()) / 255 for r in radiographs]
+def grey(radiographs: Sequence[Radiograph]) -> list[GoldenScores]:
+    """Mean and spread of the grey values, as if they were scores."""
+    return [
+        GoldenScores(float(r.pixels.mean()) / 255, float(r.pixels.std()) / 255) for r in radiographs
+    ]
+
+
+def recorded(cases: Sequence[GoldenCase]) -> list[GoldenScores]:
+    return [GoldenScores(case.score, case.ood_score) for case in cases]
 
 
 def test_making_records_the_scores_of_the_very_images() -> None:
-    cases = make_golden(mean_grey)
+    cases = make_golden(grey)
     assert len(cases) >= 2
-    assert [case.score for case in cases] == mean_grey([case.radiograph() for case in cases])
-    check_golden(cases, mean_grey)
+    assert recorded(cases) == grey([case.radiograph() for case in cases])
+    check_golden(cases, grey)
 
 
 def test_images_are_the_same_every_time_and_differ_from_each_other() -> None:
-    first, again = make_golden(mean_grey), make_golden(mean_grey)
+    first, again = make_golden(grey), make_golden(grey)
     assert first == again
     assert len({case.png for case in first}) == len(first)
 
 
 def test_images_have_structure() -> None:
-    for case in make_golden(mean_grey):
+    for case in make_golden(grey):
         pixels = case.radiograph().pixels
         assert (pixels.min(), pixels.max()) == (0, 255)
         assert np.abs(np.diff(pixels.astype(int), axis=1)).mean() > 1
@@ -36,43 +43,47 @@ def test_images_have_structure() -> None:
 def test_all_images_are_scored_in_one_batch() -> None:
     calls: list[int] = []
 
-    def score(radiographs: Sequence[Radiograph]) -> list[float]:
+    def score(radiographs: Sequence[Radiograph]) -> list[GoldenScores]:
         calls.append(len(radiographs))
-        return mean_grey(radiographs)
+        return grey(radiographs)
 
     cases = make_golden(score)
     check_golden(cases, score)
     assert calls == [len(cases)] * 2
 
 
-def shifted(by: float) -> tuple[list[GoldenCase], "list[float]"]:
-    cases = make_golden(mean_grey)
-    return cases, [case.score + by for case in cases]
+def shifted(field: str, by: float) -> tuple[list[GoldenCase], list[GoldenScores]]:
+    """Golden cases, and scores of which the second's differ in one of the two."""
+    cases = make_golden(grey)
+    scores = recorded(cases)
+    scores[1] = scores[1]._replace(**{field: getattr(scores[1], field) + by})
+    return cases, scores
 
 
+@pytest.mark.parametrize("field", ["score", "ood_score"])
 @pytest.mark.parametrize("by", [0.9 * TOLERANCE, -0.9 * TOLERANCE])
-def test_rounding_is_forgiven(by: float) -> None:
-    cases, scores = shifted(by)
+def test_rounding_is_forgiven(field: str, by: float) -> None:
+    cases, scores = shifted(field, by)
     check_golden(cases, lambda _: scores)
 
 
+@pytest.mark.parametrize(("field", "said"), [("score", "scores"), ("ood_score", "has OOD score")])
 @pytest.mark.parametrize("by", [1.1 * TOLERANCE, -1.1 * TOLERANCE, math.nan, math.inf])
-def test_more_is_not(by: float) -> None:
-    cases, scores = shifted(0.0)
-    scores[1] += by
-    with pytest.raises(GoldenCheckFailed, match="golden image 1 scores"):
+def test_more_is_not(field: str, said: str, by: float) -> None:
+    cases, scores = shifted(field, by)
+    with pytest.raises(GoldenCheckFailed, match=f"golden image 1 {said} "):
         check_golden(cases, lambda _: scores)
 
 
 def test_the_tolerance_grows_with_large_scores_only() -> None:
-    [case, *_] = make_golden(mean_grey)
+    [case, *_] = make_golden(grey)
     large = case.model_copy(update={"score": -1000.0})
-    check_golden([large], lambda _: [-1000.9])
+    check_golden([large], lambda _: [GoldenScores(-1000.9, case.ood_score)])
     with pytest.raises(GoldenCheckFailed):
-        check_golden([large], lambda _: [-1001.1])
+        check_golden([large], lambda _: [GoldenScores(-1001.1, case.ood_score)])
 
 
 def test_too_few_scores_do_not_pass() -> None:
-    cases = make_golden(mean_grey)
+    cases = make_golden(grey)
     with pytest.raises(ValueError, match="zip"):
-        check_golden(cases, lambda _: [cases[0].score])
+        check_golden(cases, lambda _: recorded(cases[:1]))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.helpers import CPU, radiograph, random_backbone, tiny_manifest
+from tests.helpers import CPU, radiograph, random_backbone, tiny_manifest, tiny_ood
 from wscxr.bundle import Bundle, write_bundle
 from wscxr.detector import Detector, ScoreRule
 from wscxr.imaging import to_model_input
@@ -60,7 +60,7 @@ def test_a_bundle_gives_back_the_same_scores(tmp_path: Path) -> None:
     backbone = random_backbone()
     detector = Detector(backbone, 3, filled(gaussian(40, 64).relu(), 3.0), ScoreRule.MAX, CPU)
     manifest = tiny_manifest(detector)
-    write_bundle(tmp_path / "b", manifest, detector, embed_backbone=True)
+    write_bundle(tmp_path / "b", manifest, detector, tiny_ood(), embed_backbone=True)
     loaded = Bundle.load(tmp_path / "b", CPU)
     assert loaded.manifest.head == MemoryBankConfig(in_features=64, size=40)
     assert isinstance(loaded.detector.head, MemoryBank)

@@ -26,7 +26,7 @@ def show(found: "Evaluation", console: Console) -> None:
 
 
 def _image_level(found: "Evaluation") -> Table:
-    level, check = found.image_level, found.calibration
+    level, check, strange = found.image_level, found.calibration, found.out_of_distribution
     honest, flattering = level.at_bundle_threshold, level.at_youden_point
     table = Table(
         "metric",
@@ -43,6 +43,8 @@ def _image_level(found: "Evaluation") -> Table:
     table.add_row("false-alarm rate", _interval(check.false_alarm_rate), "")
     table.add_row("false-alarm rate promised", f"{check.promised_false_alarm_rate:.4f}", "")
     table.add_row("p-value calibration error", f"{check.error:.4f}", "")
+    table.add_row("normal images told as unlike training", f"{strange.normal:.4f}", "")
+    table.add_row("abnormal images told as unlike training", f"{strange.abnormal:.4f}", "")
     return table
 
 

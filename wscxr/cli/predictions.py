@@ -14,6 +14,8 @@ from wscxr.files import write_file
 from wscxr.heatmap import MapStyle, map_png
 from wscxr.imaging import DicomRules, LateralRule, read_radiograph
 
+_MARK = "(!)"
+
 
 def map_style(name: str) -> MapStyle:
     """Parse a map style.
@@ -78,6 +80,7 @@ class PredictionTable:
         self._results = results
         self._unique = len({path.stem for path in images}) == len(images)
         self._rows: list[dict[str, object]] = []
+        self._marked: set[object] = set()
 
     @property
     def failed(self) -> int:
@@ -102,9 +105,12 @@ class PredictionTable:
             "p_value": prediction.p_value,
             "threshold": prediction.threshold,
             "decision": prediction.decision.value,
+            "ood_score": prediction.ood_score,
         }
-        if radiograph.warnings:
-            row["warnings"] = list(radiograph.warnings)
+        if prediction.out_of_distribution:
+            self._marked.add(row["image"])
+        if warnings := [*prediction.warnings, *radiograph.warnings]:
+            row["warnings"] = warnings
         # Images of one name in several folders must not overwrite each other's files.
         name = image.stem if self._unique else f"{len(self._rows):04d}-{image.stem}"
         if self._results is not None and radiograph.header is not None:
@@ -122,16 +128,19 @@ class PredictionTable:
 
     def show(self, console: Console) -> None:
         """Print one row for each image."""
-        table = Table("image", "score", "p-value", "decision")
+        table = Table("image", "score", "p-value", "decision", "OOD score")
+        if self._marked:
+            table.caption = f"{_MARK} Unlike the training images: the score means little."
         for row in self._rows:
             if "error" in row:
-                table.add_row(str(row["image"]), "-", "-", f"{row['error']} ({row['code']})")
+                table.add_row(str(row["image"]), "-", "-", f"{row['error']} ({row['code']})", "-")
             else:
                 table.add_row(
                     str(row["image"]),
                     f"{row['score']:.4f}",
                     f"{row['p_value']:.4f}",
                     str(row["decision"]),
+                    f"{row['ood_score']:.2f}{' ' + _MARK if row['image'] in self._marked else ''}",
                 )
         console.print(table)
 

@@ -2,6 +2,8 @@
 
 from pydicom.sr.coding import Code
 
+from wscxr.dicom_results import identity
+
 _OWN = "99WSCXR"
 """Private coding scheme (PS3.16, chapter 8): the standard has no codes for these."""
 
@@ -13,6 +15,9 @@ NORMAL = Code("NORMAL", _OWN, "Normal: not above the threshold")
 ABNORMAL = Code("ABNORMAL", _OWN, "Abnormal: above the threshold")
 ANOMALY = Code("ANOMALY", _OWN, "Anomaly: unlike normal radiographs")
 PEAK = Code("PEAK", _OWN, "Largest anomaly map value of the region")
+OOD_SCORE = Code("OODSCORE", _OWN, "OOD score: above 1 unlike the training images")
+TRUST = Code("TRUST", _OWN, "Whether the anomaly score can be relied on")
+UNLIKE_TRAINING = Code("UNLIKE", _OWN, identity.UNLIKE_TRAINING)
 RESEARCH_ONLY = Code("RESEARCH", _OWN, "For research use, not for diagnosis")
 
 CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")

@@ -5,7 +5,7 @@ from highdicom import pr
 from highdicom.color import CIELabColor
 from pydicom import Dataset
 
-from wscxr.dicom_results.identity import RESEARCH, Target
+from wscxr.dicom_results.identity import RESEARCH, UNLIKE_TRAINING, Target
 from wscxr.dicom_results.region import outlines
 
 _YELLOW = CIELabColor(90.0, 0.0, 80.0)
@@ -21,9 +21,10 @@ def presentation_state(target: Target) -> Dataset:
         pr.GraphicObject("POLYLINE", np.clip(line + 1, 1, [columns, rows]), "PIXEL")
         for line in outlines(target)
     ]
+    caution = f" {UNLIKE_TRAINING}." if prediction.out_of_distribution else ""
     text = pr.TextObject(
         f"{prediction.decision.value}: score {prediction.score:.4g}, "
-        f"threshold {prediction.threshold:.4g}. {RESEARCH}",
+        f"threshold {prediction.threshold:.4g}.{caution} {RESEARCH}",
         "DISPLAY",
         bounding_box=(0.02, 0.02, 0.6, 0.08),
     )

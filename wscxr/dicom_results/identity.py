@@ -19,6 +19,8 @@ MODEL_NAME = "wscxr"
 
 RESEARCH = "For research use, not for diagnosis"
 
+UNLIKE_TRAINING = "Unlike the training images: the score means little"
+
 
 _NAMESPACE = uuid.UUID("5c0b4b3e-6c1f-4c55-9f0b-2f7b0a5d1e11")
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from wscxr.dicom_results.identity import RESEARCH, Target
+from wscxr.dicom_results.identity import RESEARCH, UNLIKE_TRAINING, Target
 from wscxr.heatmap import display_grey, overlay
 
 _SHORTEST, _LONGEST = 768, 1024
@@ -59,13 +59,15 @@ def _overlay(target: Target) -> Image.Image:
 
 def _with_legend(picture: Image.Image, target: Target) -> Image.Image:
     prediction, algorithm = target.prediction, target.algorithm
-    lines = (
+    lines = [
         f"{prediction.decision.value.upper()}   score {prediction.score:.4g}   "
         f"threshold {prediction.threshold:.4g}",
         f"p-value {prediction.p_value:.3g} (share of normals with such a score or higher)",
         f"model {algorithm.name} {algorithm.version}   {algorithm.sha256[:12]}",
         f"{RESEARCH.upper()}",
-    )
+    ]
+    if prediction.out_of_distribution:
+        lines.insert(1, UNLIKE_TRAINING.upper())
     # As large as the longest line allows: legible at any size of the picture.
     size = 32.0
     widest = max(ImageFont.load_default(size).getlength(line) for line in lines)

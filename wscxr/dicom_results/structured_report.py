@@ -13,7 +13,7 @@ from wscxr.dicom_results.region import outlines, peaks
 
 
 def structured_report(target: Target) -> Dataset:
-    """Report score, p-value, threshold, decision, and the outlines of the region."""
+    """Report score, p-value, threshold, decision, OOD score, and the outlines of the region."""
     observer = sr.ObserverContext(
         observer_type=sr.CodedConcept("121007", "DCM", "Device"),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
@@ -40,6 +40,12 @@ def structured_report(target: Target) -> Dataset:
 def _image_group(target: Target) -> sr.MeasurementsAndQualitativeEvaluations:
     prediction = target.prediction
     decision = codes.ABNORMAL if prediction.decision is Decision.ABNORMAL else codes.NORMAL
+    evaluations = [
+        sr.QualitativeEvaluation(codes.DECISION, decision),
+        sr.QualitativeEvaluation(codes.RESEARCH_ONLY, codes.RESEARCH_ONLY),
+    ]
+    if prediction.out_of_distribution:
+        evaluations.append(sr.QualitativeEvaluation(codes.TRUST, codes.UNLIKE_TRAINING))
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(target.uid("tracking", "image"), "image"),
         finding_type=codes.ANOMALY,
@@ -48,11 +54,9 @@ def _image_group(target: Target) -> sr.MeasurementsAndQualitativeEvaluations:
             sr.Measurement(codes.SCORE, prediction.score, codes.NO_UNITS),
             sr.Measurement(codes.P_VALUE, prediction.p_value, codes.NO_UNITS),
             sr.Measurement(codes.THRESHOLD, prediction.threshold, codes.NO_UNITS),
+            sr.Measurement(codes.OOD_SCORE, prediction.ood_score, codes.NO_UNITS),
         ],
-        qualitative_evaluations=[
-            sr.QualitativeEvaluation(codes.DECISION, decision),
-            sr.QualitativeEvaluation(codes.RESEARCH_ONLY, codes.RESEARCH_ONLY),
-        ],
+        qualitative_evaluations=evaluations,
         source_images=[sr.SourceImageForMeasurementGroup(*_reference(target))],
     )
 
