@@ -160,9 +160,7 @@ def test_weights_are_a_source_or_a_file(
 
 
 def test_a_resolved_configuration_can_be_resolved_again() -> None:
-    config = TrainConfig(
-        backbone="resnet18", weights="random", seed=4, method=Wscxr(hidden=(3, 2))
-    )
+    config = TrainConfig(backbone="resnet18", weights="random", seed=4, method=Wscxr(hidden=(3, 2)))
     assert config.layers == ("layer3",)
     assert resolve_config(None, config.model_dump(mode="json")) == config
 

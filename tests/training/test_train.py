@@ -18,6 +18,7 @@ from tests.helpers import (
     random_backbone,
     tiny_config,
 )
+from training.config import TrainConfig
 from training.samples import Label, Sample, load_samples
 from training.train import train
 from wscxr.bundle import Bundle, read_manifest
@@ -26,7 +27,8 @@ from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, 
 from wscxr.imaging import read_radiograph
 from wscxr.manifest import BundleManifest, Versions
 from wscxr.ood import OodConfig
-from wscxr.weights import WeightsSource
+from wscxr.positional import PositionalConfig
+from wscxr.weights import WeightsSource, round_to_half, weights_sha256
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +140,36 @@ def test_normals_are_like_the_training_images_and_noise_is_not(
 
 def test_the_colour_scale_is_above_what_normals_reach(trained_bundle: Bundle) -> None:
     manifest = trained_bundle.manifest
-    assert manifest.colour_scale.low == 0.0
+    # The score is the peak of the map here.
+    assert manifest.colour_scale.low == pytest.approx(
+        max(0.0, float(np.median(manifest.calibration.scores))), abs=1e-6
+    )
     assert manifest.colour_scale.high >= max(1.0, manifest.calibration.scores[-2])
+
+
+def test_the_default_method_becomes_a_bundle(samples: list[Sample], tmp_path: Path) -> None:
+    settings = {"backbone": "resnet18", "layers": ("layer1",), "weights": "random"}
+    config = TrainConfig.model_validate(
+        settings | {"image_size": 64, "k": 3, "rank": 8, "steps": 30, "batch_size": 64}
+    )
+    manifest = train(samples, config, tmp_path / "b", CPU, notes="## Data\n\nPhantoms.\n")
+    assert manifest.head == PositionalConfig(height=16, width=16, in_features=64, rank=8)
+    loaded = Bundle.load(tmp_path / "b", CPU)
+    assert loaded.card.endswith("\n## Data\n\nPhantoms.\n")
+    [prediction] = loaded.predict([read_radiograph(samples[0].path.read_bytes())])
+    assert prediction.score == pytest.approx(float(prediction.anomaly_map.mean()), abs=1e-4)
+
+
+def test_weights_in_half_precision_stay_so_in_a_bundle(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    file = tmp_path / "half.safetensors"
+    safetensors.torch.save_file(round_to_half(random_backbone().weights()), file)
+    manifest = run(samples, tmp_path / "b", weights=str(file))
+    kept = (tmp_path / "b" / "backbone.safetensors").read_bytes()
+    assert kept == safetensors.torch.save(safetensors.torch.load_file(file))
+    backbone = Bundle.load(tmp_path / "b", CPU).detector.backbone
+    assert weights_sha256(backbone.weights()) == manifest.backbone_sha256
 
 
 def test_every_setting_is_used(samples: list[Sample], tmp_path: Path) -> None:
