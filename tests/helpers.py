@@ -145,6 +145,7 @@ def tiny_config(**changes: Any) -> TrainConfig:
         "image_size": SIZE,
         "p": 3,
         "method": "wscxr",
+        "score_rule": "max",
         "hidden": (8,),
         "steps": 20,
         "batch_size": 64,
