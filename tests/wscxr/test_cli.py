@@ -24,7 +24,15 @@ from wscxr.manifest import BundleManifest
 
 QUICK = [
     *["--backbone=resnet18", "--layers=layer1", "--weights=random", "--image-size=64", "--p=3"],
-    *["--hidden=8", "--steps=20", "--batch-size=64", "-k", "3"],
+    *[
+        "--method=wscxr",
+        "--score-rule=max",
+        "--hidden=8",
+        "--steps=20",
+        "--batch-size=64",
+        "-k",
+        "3",
+    ],
 ]
 
 
@@ -245,6 +253,7 @@ def test_evaluate_writes_the_documented_keys(trained: Path, unseen: Path, tmp_pa
     assert ran.code == 0, ran.err
     found = json.loads(file.read_text())
     assert set(found) == {
+        "out_of_distribution",
         "auroc", "average_precision", "accuracy", "f1", "sensitivity", "specificity",
         "threshold", "n_normal", "n_abnormal",
         "bundle", "image_level", "calibration", "confounders", "localisation", "images",
