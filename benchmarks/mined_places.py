@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
     device = resolve_device(options.device)
-    config = resolve_config(None, {"backbone": options.backbone, "weights": options.weights})
+    config = resolve_config(
+        None, {"backbone": options.backbone, "weights": options.weights}, "paper"
+    )
     backbone = build_backbone(
         config.backbone_config, config.image_size, file=config.weights_file
     ).to(device)
