@@ -1,7 +1,6 @@
 """What the service says of an image unlike the training images."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
