@@ -91,6 +91,7 @@ def agrees(answer: dict[str, Any], expected: Prediction) -> None:
     assert answer["p_value"] == pytest.approx(expected.p_value)
     assert answer["threshold"] == pytest.approx(expected.threshold)
     assert answer["decision"] == expected.decision.value
+    assert answer["ood_score"] == pytest.approx(expected.ood_score, abs=TOLERANCE)
 
 
 def recover(png: bytes) -> "np.ndarray[Any, np.dtype[np.float64]]":

@@ -256,12 +256,17 @@ def test_evaluate_writes_the_documented_keys(trained: Path, unseen: Path, tmp_pa
         "out_of_distribution",
         "auroc", "average_precision", "accuracy", "f1", "sensitivity", "specificity",
         "threshold", "n_normal", "n_abnormal",
-        "bundle", "image_level", "calibration", "confounders", "localisation", "images",
+        "bundle", "image_level", "calibration", "out_of_distribution", "confounders",
+        "localisation", "images",
     }  # fmt: skip
     assert found["auroc"] == found["image_level"]["auroc"]["value"]
     assert found["localisation"] is None
     assert len(found["images"]) == 9
     assert (found["n_normal"], found["n_abnormal"]) == (5, 4)
+    for label, share in found["out_of_distribution"].items():
+        flags = [image["ood_score"] > 1 for image in found["images"] if image["label"] == label]
+        assert share == pytest.approx(np.mean(flags))
+    assert "normal images told as unlike training" in ran.out
     assert found["threshold"] == read_manifest(trained).calibration.threshold
     for key in ("auroc", "average_precision", "accuracy", "f1", "sensitivity", "specificity"):
         assert 0 <= found[key] <= 1

@@ -102,6 +102,15 @@ def test_the_card_says_what_it_is_and_is_not(manifest: BundleManifest) -> None:
     assert "RANDOM" not in card
 
 
+@pytest.mark.parametrize("k", [0, 4])
+def test_the_card_says_what_an_ood_score_is_worth(manifest: BundleManifest, k: int) -> None:
+    training = manifest.training.model_copy(update={"k": k})
+    card = " ".join(model_card(manifest.model_copy(update={"training": training})).split())
+    assert "Above 1 the image is unlike the training images" in card
+    assert "no proof of the contrary" in card
+    assert ("with K = 0, more of them" in card) is (k == 0)
+
+
 def test_the_card_has_the_bundles_facts(manifest: BundleManifest) -> None:
     card = model_card(manifest)
     for fact in (
