@@ -253,7 +253,6 @@ def test_evaluate_writes_the_documented_keys(trained: Path, unseen: Path, tmp_pa
     assert ran.code == 0, ran.err
     found = json.loads(file.read_text())
     assert set(found) == {
-        "out_of_distribution",
         "auroc", "average_precision", "accuracy", "f1", "sensitivity", "specificity",
         "threshold", "n_normal", "n_abnormal",
         "bundle", "image_level", "calibration", "out_of_distribution", "confounders",
