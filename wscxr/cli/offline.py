@@ -42,7 +42,7 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="wscxr|patchcore|simplenet",
+            metavar="wscxr|wscxr-authors|patchcore|simplenet",
             help="The latter two learn from normal images alone. [wscxr]",
         ),
     ] = None,
