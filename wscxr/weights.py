@@ -112,7 +112,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def round_to_half(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Store matrices and convolutions in half precision: half the size, 11 bits of each number.
 
-    Vectors, such as the statistics of batch normalisation, can leave its range and stay as they are.
+    Vectors, such as the statistics of batch normalisation, can leave its range and stay as they
+    are.
     """
     return {key: value.half() if value.ndim > 1 else value for key, value in state.items()}
 

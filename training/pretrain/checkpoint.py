@@ -1,16 +1,24 @@
 """Where an interrupted pretraining goes on."""
 
-import io
 from pathlib import Path
-from typing import Any
 
-import torch
-from pydantic import ValidationError
+import safetensors.torch
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError, safe_open
 
 from training.pretrain.probe import Probe
 from training.pretrain.training import Training
 from wscxr.errors import DataError
 from wscxr.files import write_file
+
+_METADATA = "checkpoint"
+
+
+class _Progress(BaseModel):
+    """What is no tensor."""
+
+    fingerprint: str
+    probes: list[Probe]
 
 
 class Checkpoint:
@@ -44,34 +52,28 @@ class Checkpoint:
         if not self._file.exists():
             return []
         try:
-            # Tensors, numbers and text only: nothing is unpickled that could run.
-            content: dict[str, Any] = torch.load(self._file, map_location="cpu", weights_only=True)
-            fingerprint = content["fingerprint"]
-        except Exception as error:  # Damage shows in whatever way it likes.
+            with safe_open(self._file, framework="pt") as file:
+                metadata = file.metadata() or {}
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+            progress = _Progress.model_validate_json(metadata[_METADATA])
+        except (OSError, SafetensorError, KeyError, ValidationError) as error:
             raise DataError(f"{self._file} is not a readable checkpoint; remove it") from error
-        if fingerprint != self._fingerprint:
+        if progress.fingerprint != self._fingerprint:
             raise DataError(
                 f"{self._file} is of a run with other images, settings or version: "
                 "remove it, or give another --out"
             )
         try:
-            training.restore(content["training"])
-            return [Probe.model_validate(item) for item in content["probes"]]
-        except (KeyError, RuntimeError, ValueError, ValidationError) as error:
+            training.restore(state)
+        except (KeyError, RuntimeError, ValueError) as error:
             raise DataError(f"{self._file} is not a whole checkpoint; remove it") from error
+        return progress.probes
 
     def save(self, training: Training, probes: list[Probe]) -> None:
         """Keep the state after an epoch."""
-        buffer = io.BytesIO()
-        torch.save(
-            {
-                "fingerprint": self._fingerprint,
-                "training": training.state(),
-                "probes": [item.model_dump() for item in probes],
-            },
-            buffer,
-        )
-        write_file(self._file, buffer.getvalue())
+        progress = _Progress(fingerprint=self._fingerprint, probes=probes)
+        metadata = {_METADATA: progress.model_dump_json()}
+        write_file(self._file, safetensors.torch.save(training.state(), metadata))
 
     def remove(self) -> None:
         """Forget the run."""
