@@ -3,9 +3,9 @@
 Run as ``python scripts/default_splits.py --zhanglab DIR --nih DIR --nih-unlabelled DIR --out DIR``.
 
 ``pretrain.csv`` names unlabelled images: ZhangLab's training part without the patients set aside
-for testing, and NIH images of patients that `nih` has none of. So no figure on either test set comes
-from a backbone that saw a test image. ``zhanglab.csv`` and ``nih.csv`` are manifests with train and
-test rows that share no patient.
+for testing, and NIH images of patients that `nih` has none of. So no figure on either test set
+comes from a backbone that saw a test image. ``zhanglab.csv`` and ``nih.csv`` are manifests with
+train and test rows that share no patient.
 """
 
 import argparse
