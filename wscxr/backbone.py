@@ -126,9 +126,16 @@ class Backbone(nn.Module):
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             outputs = self.trunk(images)
-        return [self._to_nchw(layer, outputs[layer]) for layer in self.config.layers]
+        return [self.to_nchw(layer, outputs[layer]) for layer in self.config.layers]
 
-    def _to_nchw(self, layer: str, output: object) -> Tensor:
+    def to_nchw(self, layer: str, output: object) -> Tensor:
+        """What the trunk gave at a layer, as feature maps of shape (B, C_j, H_j, W_j).
+
+        Raises
+        ------
+        ConfigError
+            It has no spatial extent.
+        """
         family = _family(self.config.architecture)
         if isinstance(output, Tensor) and output.ndim == 3 and family == "vit":
             # (B, 1 + side^2, C): the first token is the class token, not a place.

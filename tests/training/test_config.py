@@ -92,7 +92,7 @@ def test_options_that_mean_nothing_win_too(tmp_path: Path) -> None:
         ({"k": 0}, "positional needs anomaly images"),
         ({"method": "patchcore", "k": 3}, "patchcore uses no anomaly images"),
         ({"method": "patchcore", "steps": 3}, "patchcore has no setting steps"),
-        ({"method": "svm"}, "'svm' is none of positional, wscxr, patchcore"),
+        ({"method": "svm"}, "'svm' is none of positional, wscxr, wscxr-authors, patchcore"),
         ({"p": 4}, "p must be odd"),
         ({"p": -1}, "p: "),
         ({"r": 0.0}, "r: "),

@@ -13,10 +13,13 @@ from wscxr import mining
 from wscxr.mining import mine, nearest_normal_distance
 
 
-def brute_force(anomaly: Tensor, normal: Tensor) -> Tensor:
-    """Eq. 4 written down, in double precision."""
+def brute_force(anomaly: Tensor, normal: Tensor, neighbours: int = 1) -> Tensor:
+    """Eq. 4, or its mean over several neighbours, written down, in double precision."""
     return torch.stack(
-        [(normal.double() - row).square().sum(dim=1).sqrt().min() for row in anomaly.double()]
+        [
+            (normal.double() - row).square().sum(dim=1).sqrt().sort()[0][:neighbours].mean()
+            for row in anomaly.double()
+        ]
     )
 
 
@@ -38,25 +41,33 @@ def test_distance_by_hand() -> None:
 @given(
     sizes=st.tuples(st.integers(1, 12), st.integers(1, 40), st.integers(1, 9)),
     shift=st.sampled_from([0.0, -3.0, 1000.0]),
+    neighbours=st.integers(1, 7),
     seed=st.integers(0, 2**16),
 )
-def test_distance_is_the_brute_force_minimum(
-    sizes: tuple[int, int, int], shift: float, seed: int
+def test_distance_is_that_of_brute_force(
+    sizes: tuple[int, int, int], shift: float, neighbours: int, seed: int
 ) -> None:
+    """Also where more neighbours are asked for than there are."""
     rows, normals, columns = sizes
     anomaly = gaussian(rows, columns, seed, shift=shift)
     normal = gaussian(normals, columns, seed + 1, shift=shift)
-    found = nearest_normal_distance(anomaly, normal)
+    found = nearest_normal_distance(anomaly, normal, neighbours=neighbours)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), brute_force(anomaly, normal), rtol=1e-5, atol=1e-6)
+    expected = brute_force(anomaly, normal, neighbours)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("neighbours", "tolerance"), [(1, 0.0), (5, 1e-6)])
 @pytest.mark.parametrize("elements", [1, 7, 64, 1000])
-def test_blocks_change_nothing(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_change_nothing(
+    elements: int, neighbours: int, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where a block holds fewer than the neighbours asked for."""
     anomaly, normal = gaussian(11, 5, 0), gaussian(53, 5, 1)
-    whole = nearest_normal_distance(anomaly, normal)
+    whole = nearest_normal_distance(anomaly, normal, neighbours=neighbours)
     monkeypatch.setattr(mining, "_BLOCK_ELEMENTS", elements)
-    torch.testing.assert_close(nearest_normal_distance(anomaly, normal), whole, rtol=0, atol=0)
+    blocks = nearest_normal_distance(anomaly, normal, neighbours=neighbours)
+    torch.testing.assert_close(blocks, whole, rtol=0, atol=tolerance)
 
 
 def test_blocks_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,24 @@
 """Where an interrupted pretraining goes on."""
 
-import json
 from pathlib import Path
 
 import safetensors.torch
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from training.pretrain.probe import Probe
 from training.pretrain.training import Training
 from wscxr.errors import DataError
 from wscxr.files import write_file
+
+_METADATA = "checkpoint"
+
+
+class _Progress(BaseModel):
+    """What is no tensor."""
+
+    fingerprint: str
+    probes: list[Probe]
 
 
 class Checkpoint:
@@ -44,26 +53,26 @@ class Checkpoint:
             return []
         try:
             with safe_open(self._file, framework="pt") as file:
-                said = file.metadata()
+                metadata = file.metadata() or {}
                 state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
-            fingerprint = said["fingerprint"]
-            probes = [Probe.model_validate(item) for item in json.loads(said["probes"])]
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            progress = _Progress.model_validate_json(metadata[_METADATA])
+        except (OSError, SafetensorError, KeyError, ValidationError) as error:
             raise DataError(f"{self._file} is not a readable checkpoint; remove it") from error
-        if fingerprint != self._fingerprint:
+        if progress.fingerprint != self._fingerprint:
             raise DataError(
                 f"{self._file} is of a run with other images, settings or version: "
                 "remove it, or give another --out"
             )
-        training.restore(state)
-        return probes
+        try:
+            training.restore(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise DataError(f"{self._file} is not a whole checkpoint; remove it") from error
+        return progress.probes
 
     def save(self, training: Training, probes: list[Probe]) -> None:
         """Keep the state after an epoch."""
-        metadata = {
-            "fingerprint": self._fingerprint,
-            "probes": json.dumps([item.model_dump() for item in probes]),
-        }
+        progress = _Progress(fingerprint=self._fingerprint, probes=probes)
+        metadata = {_METADATA: progress.model_dump_json()}
         write_file(self._file, safetensors.torch.save(training.state(), metadata))
 
     def remove(self) -> None:

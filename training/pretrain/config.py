@@ -57,7 +57,7 @@ class PretrainConfig(BaseModel):
     learning_rate, weight_decay
         Of AdamW; the rate rises over the first tenth of the steps and falls to 0 along a cosine.
     seed
-        One seed gives the same weights, byte for byte, on the same machine and number of threads.
+        One seed gives the same weights, byte for byte, on the same CPU and number of threads.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -32,7 +32,7 @@ class Pictures:
 
 
 def find_unlabelled(places: Sequence[Path]) -> list[Path]:
-    """Find the images of several folders, and those that CSV files name.
+    """Find the images of several folders, and those that CSV files name, each once.
 
     Parameters
     ----------
@@ -57,7 +57,11 @@ def find_unlabelled(places: Sequence[Path]) -> list[Path]:
         if not images:
             raise NotEnoughImages(f"{place} holds no PNG, JPEG or DICOM file")
         found += images
-    return list(dict.fromkeys(found))
+    unique: dict[Path, Path] = {}
+    for path in found:
+        # Also where two spellings lead to one file.
+        unique.setdefault(path.resolve(), path)
+    return list(unique.values())
 
 
 def load_pictures(files: Sequence[Path], side: int, track: Track = untracked) -> Pictures:

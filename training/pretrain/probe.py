@@ -1,8 +1,10 @@
 """How good a backbone is, without a label: on radiographs that pretraining did not see."""
 
+from collections.abc import Callable
+
 import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from training.pretrain.config import View
@@ -32,7 +34,9 @@ class Probe(BaseModel):
 
 
 @torch.no_grad()
-def probe(trunk: nn.Module, pictures: Tensor, view: View, batch_size: int) -> Probe:
+def probe(
+    trunk: Callable[[Tensor], Tensor], pictures: Tensor, view: View, batch_size: int
+) -> Probe:
     """Measure a network in evaluation mode.
 
     Parameters
@@ -40,7 +44,7 @@ def probe(trunk: nn.Module, pictures: Tensor, view: View, batch_size: int) -> Pr
     trunk
         Views of shape (B, 1, size, size) -> feature maps of shape (B, C, H', W').
     pictures
-        float32 of shape (N, 1, side, side) in [0, 1], on the network's device.
+        float32 of shape (N, 1, side, side) in [0, 1], N >= 2, on the network's device.
     view
         How views are drawn; always the same ones.
     batch_size
@@ -49,7 +53,7 @@ def probe(trunk: nn.Module, pictures: Tensor, view: View, batch_size: int) -> Pr
     generator = torch.Generator().manual_seed(0)
     pooled: tuple[list[Tensor], list[Tensor]] = ([], [])
     patches: list[Tensor] = []
-    for batch in pictures.split(batch_size):
+    for batch in torch.split(pictures, batch_size):
         for means, views in zip(pooled, draw_views(batch, view, generator), strict=True):
             maps = trunk(views.pixels)
             means.append(maps.mean(dim=(2, 3)))

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
@@ -21,8 +20,8 @@ from wscxr.weights import imagenet_normalisation
 _WARM_UP = 0.1
 """Share of the steps over which the learning rate rises."""
 
-_PROBED, _PROBED_SHARE = 256, 0.05
-"""Radiographs kept aside for the probe: a share of all, but at most so many."""
+_PROBED, _PROBED_SHARE = (2, 256), 0.05
+"""Radiographs kept aside for the probe: a share of all, but at least and at most so many."""
 
 
 class Training(nn.Module):
@@ -55,7 +54,8 @@ class Training(nn.Module):
         self._device = device
         self.data_sha256 = pictures.sha256
         order = torch.randperm(len(pictures.pixels), generator=_stream(config.seed))
-        n_aside = min(_PROBED, round(_PROBED_SHARE * len(order)))
+        least, most = _PROBED
+        n_aside = min(most, max(least, round(_PROBED_SHARE * len(order))))
         self.aside, self.seen = pictures.pixels[order[:n_aside]], pictures.pixels[order[n_aside:]]
         self.steps_per_epoch = len(self.seen) // config.batch_size
 
@@ -100,21 +100,29 @@ class Training(nn.Module):
             batch = order[step * self._config.batch_size :][: self._config.batch_size]
             self._set_learning_rate(number * self.steps_per_epoch + step)
             loss = self._loss(_unit_range(self.seen[batch], self._device), generator)
-            if not torch.isfinite(loss):
-                raise ConfigError("pretraining diverged: lower learning_rate")
+            _check_finite(loss)
             self.optimiser.zero_grad()
             torch.autograd.backward(loss)
             self.optimiser.step()
             yield
 
     def probe(self) -> Probe:
-        """Measure the network as it is now; see `training.pretrain.probe`."""
+        """Measure the network as it is now; see `training.pretrain.probe`.
+
+        Raises
+        ------
+        ConfigError
+            Its feature maps are not finite.
+        """
         self.backbone.trunk.eval()
         aside = _unit_range(self.aside, self._device)
         return probe(self._maps, aside, self._config.view, self._config.batch_size)
 
     def state(self) -> dict[str, Tensor]:
-        """All that a checkpoint must hold: of the network, and of each parameter's optimiser."""
+        """All that a checkpoint must hold, contiguous and on the CPU.
+
+        The optimiser's settings are not part of it: they follow from those of the run.
+        """
         state = {f"network.{key}": value for key, value in self.state_dict().items()}
         for number, moments in self.optimiser.state_dict()["state"].items():
             state |= {f"optimiser.{number}.{key}": value for key, value in moments.items()}
@@ -125,21 +133,28 @@ class Training(nn.Module):
 
         Raises
         ------
-        RuntimeError, ValueError
+        KeyError, RuntimeError, ValueError
             It is of another network.
         """
-        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        network: dict[str, Tensor] = {}
-        for name, value in state.items():
-            part, _, key = name.partition(".")
-            if part == "network":
-                network[key] = value
-            else:
-                number, _, key = key.partition(".")
-                moments[int(number)][key] = value
-        self.load_state_dict(network)
+        self.load_state_dict(
+            {
+                key.removeprefix("network."): state[key]
+                for key in state
+                if key.startswith("network.")
+            }
+        )
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key in state:
+            kind, number, name = key.split(".", 2)
+            if kind == "optimiser":
+                moments.setdefault(int(number), {})[name] = state[key]
+        for place, parameter in enumerate(self.parameters()):
+            for name, value in moments[place].items():
+                if value.shape == parameter.shape:
+                    # In the parameter's own layout, so that all is computed as if never left.
+                    moments[place][name] = torch.empty_like(parameter).copy_(value)
         groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": dict(moments), "param_groups": groups})
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
     def _loss(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, second = draw_views(pictures, self._config.view, generator)
@@ -152,7 +167,9 @@ class Training(nn.Module):
 
     def _maps(self, pixels: Tensor) -> Tensor:
         inputs = ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-        maps: Tensor = self.backbone.trunk(inputs)[self._config.layer]
+        output = self.backbone.trunk(inputs)[self._config.layer]
+        maps = self.backbone.to_nchw(self._config.layer, output)
+        _check_finite(maps)
         return maps
 
     def _set_learning_rate(self, step: int) -> None:
@@ -169,6 +186,11 @@ def _unit_range(pixels: Tensor, device: torch.device) -> Tensor:
     return pixels.to(device).float() / 255
 
 
+def _check_finite(values: Tensor) -> None:
+    if not torch.isfinite(values).all():
+        raise ConfigError("pretraining diverged: lower learning_rate")
+
+
 def _stream(seed: int, epoch: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed((seed << 20) + epoch)
 
@@ -176,5 +198,5 @@ def _stream(seed: int, epoch: int = 0) -> torch.Generator:
 def _multiplies_bf16(device: torch.device) -> bool:
     """Whether the hardware does; where it is emulated, it is many times slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - PyTorch has no public name for it
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001 - PyTorch has no public name for it

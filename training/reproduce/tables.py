@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from training.baselines.authors import AuthorsRecipe
 from training.baselines.cutpaste import CutPaste
 from training.baselines.ddad import Ddad
 from training.baselines.network import Budget, Network
@@ -87,6 +88,7 @@ def rows_of(table: TableName, budget: Budget) -> list[Row]:
                 Row("ddad", "DDAD", Ddad.within(budget), _KS, {}),
                 Row("patchcore", "PatchCore", PatchCore(), (0,), {}),
                 Row("simplenet", "SimpleNet", SimpleNet(), (0,), {}),
+                Row("authors", "WSCXR, authors' code", AuthorsRecipe(), _KS, {}),
                 Row("positional", "WSCXR, positional (our default)", PositionalWscxr(), _KS, {}),
                 Row("wscxr", "WSCXR", Wscxr(), _KS, {2: "94.7 ± 1.5", 16: "97.2 ± 0.2"}),
             ]

@@ -44,7 +44,7 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="positional|wscxr|patchcore|simplenet",
+            metavar="positional|wscxr|wscxr-authors|patchcore|simplenet",
             help="The latter two learn from normal images alone. [positional]",
         ),
     ] = None,
