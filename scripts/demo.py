@@ -22,12 +22,8 @@ OUT = Path("demo-output")
 WSCXR = [sys.executable, "-m", "wscxr.cli"]
 START_TIMEOUT_S = 60
 
-# A backbone that was never trained needs no download, and does for phantoms. On real X-rays use
-# trained weights: see the README.
-TRAIN_OPTIONS = shlex.split(
-    "-k 16 --seed 0 --backbone resnet18 --layers layer1,layer2 --weights random --image-size 192 "
-    "--steps 1000 --r 0.1"
-)
+# Small opacities want a finer map than the default's.
+TRAIN_OPTIONS = shlex.split("-k 16 --seed 0 --image-size 256")
 
 console = Console()
 

@@ -118,7 +118,7 @@ class PositionalWscxr(Method):
         return Fit(head.eval(), metrics={"loss": float(tail.mean())})
 
     def _describe_normal(self, head: PositionalDiscriminator, normal: Tensor) -> None:
-        """Set the mean at each place, the whitening, and the unit of unusualness."""
+        """Set the mean at each place, the whitening, and what unusualness is usual."""
         mean = sum(block.double().sum(dim=0) for block in normal.split(_BLOCK)) / len(normal)
         if not self.by_place:
             mean = mean.mean(dim=(0, 1), keepdim=True).expand_as(mean)
@@ -131,8 +131,9 @@ class PositionalWscxr(Method):
         directions = vectors.flip(1)[:, : head.config.rank]
         head.mean.copy_(mean)
         head.whitening.copy_(directions / (deviations + _FLOOR * deviations[0]).clamp(min=1e-12))
-        spread = [head.unusualness(block).double().square() for block in normal.split(_BLOCK)]
-        head.unit.copy_(torch.cat(spread).mean().sqrt().clamp(min=1e-6))
+        unusual = torch.cat([head.unusualness(block) for block in normal.split(_BLOCK)])
+        head.usual.copy_(unusual.mean(dim=0))
+        head.spread.copy_(unusual.std(dim=0, correction=0).clamp(min=1e-6))
 
     def _draw_pairs(
         self, normal: Tensor, anomaly: Tensor, generator: torch.Generator

@@ -64,7 +64,7 @@ class Detection:
         and >= 1 on anomalous positions.
     scores
         Image-level scores, float32 of shape (B,): the score rule of D's map. A positional
-        discriminator's map has the score as its mean, and shows where the image is unusual.
+        discriminator's map shows where the image is unusual, from its score up.
     """
 
     maps: Tensor

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-_WHERE_WEIGHT = 1.0
-"""What a place one standard deviation more unusual than the rest adds to the map."""
+_SMOOTHED = 3
+"""Side over which distances are averaged, in places of the map."""
 
-_NEIGHBOURHOOD = 5
-"""Side over which `PositionalDiscriminator.where` averages, in places of the map."""
+_BORDER = 5
+"""Side of the neighbourhood whose share inside the map is what a place counts for."""
 
 
 class PositionalConfig(BaseModel):
@@ -63,22 +63,25 @@ class PositionalDiscriminator(nn.Module):
         Normal mean at each place, float32 of shape (H', W', C').
     whitening
         W, float32 of shape (C', R).
-    unit
-        Standard deviation of `unusualness` over places and normal images, a float32 scalar.
+    usual, spread
+        Mean and standard deviation of `unusualness` at each place over the normal set, float32 of
+        shape (H', W').
     linear
         R -> 1.
     """
 
     mean: Tensor
     whitening: Tensor
-    unit: Tensor
+    usual: Tensor
+    spread: Tensor
 
     def __init__(self, config: PositionalConfig) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("mean", torch.zeros(config.height, config.width, config.in_features))
         self.register_buffer("whitening", torch.zeros(config.in_features, config.rank))
-        self.register_buffer("unit", torch.ones(()))
+        self.register_buffer("usual", torch.zeros(config.height, config.width))
+        self.register_buffer("spread", torch.ones(config.height, config.width))
         self.linear = nn.Linear(config.rank, 1)
 
     def whiten(self, features: Tensor) -> Tensor:
@@ -113,9 +116,7 @@ class PositionalDiscriminator(nn.Module):
         return scores
 
     def unusualness(self, features: Tensor) -> Tensor:
-        """How far each neighbourhood is from what is normal there, less the image's mean.
-
-        Beyond the border lies nothing unusual, so that places near it count for less.
+        """How far each place is from what is normal there, on a logarithmic scale.
 
         Parameters
         ----------
@@ -125,18 +126,22 @@ class PositionalDiscriminator(nn.Module):
         Returns
         -------
         Tensor
-            float32 of shape (B, H', W'), of mean 0 in every image.
+            float32 of shape (B, H', W'), at least 0.
         """
-        squares = self.whiten(features).square().sum(dim=-1)
         # Logarithms, lest one marker of burnt-in text outshine everything else.
-        distance = torch.log1p(squares)[:, None]
-        around = functional.avg_pool2d(
-            distance, _NEIGHBOURHOOD, stride=1, padding=_NEIGHBOURHOOD // 2
-        )[:, 0]
-        return around - around.mean(dim=(1, 2), keepdim=True)
+        distance = torch.log1p(self.whiten(features).square().sum(dim=-1))[:, None]
+        smooth: Tensor = functional.avg_pool2d(
+            distance, _SMOOTHED, stride=1, padding=_SMOOTHED // 2, count_include_pad=False
+        )
+        return smooth[:, 0]
 
     def where(self, features: Tensor, scores: Tensor) -> Tensor:
         """Anomaly maps: each image's score, spread over the places where it is unusual.
+
+        ``score + weight (z + 1) - 1``, where z is the unusualness of a place in standard
+        deviations above what normal images have there, and weight, from 0.36 to 1, the share of
+        its neighbourhood that lies inside the image: features at the border see padding, and
+        lesions do not lie there.
 
         Parameters
         ----------
@@ -148,7 +153,10 @@ class PositionalDiscriminator(nn.Module):
         Returns
         -------
         Tensor
-            float32 of shape (B, H', W'); the mean of a map is its image's score.
+            float32 of shape (B, H', W').
         """
-        spread = self.unusualness(features) * (_WHERE_WEIGHT / self.unit)
-        return scores[:, None, None] + spread
+        z = (self.unusualness(features) - self.usual) / self.spread
+        inside = functional.avg_pool2d(
+            torch.ones_like(z[:, None]), _BORDER, stride=1, padding=_BORDER // 2
+        )[:, 0]
+        return scores[:, None, None] + inside * (z + 1) - 1

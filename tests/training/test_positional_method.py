@@ -50,12 +50,11 @@ def test_normals_are_white() -> None:
     torch.testing.assert_close(x.T @ x / len(x), torch.eye(CHANNELS), atol=0.02, rtol=0)
 
 
-def test_the_unit_is_the_spread_over_normals() -> None:
+def test_what_is_usual_is_that_of_the_normals() -> None:
     head = positional(fit())
-    normal = maps(200, 0)
-    torch.testing.assert_close(
-        head.where(normal, torch.zeros(200)).square().mean().sqrt(), torch.tensor(1.0)
-    )
+    unusual = head.unusualness(maps(200, 0))
+    torch.testing.assert_close(head.usual, unusual.mean(dim=0))
+    torch.testing.assert_close(head.spread, unusual.std(dim=0, correction=0))
 
 
 def test_one_mean_for_all_places_is_the_mean_of_their_means() -> None:

@@ -157,7 +157,8 @@ def test_the_default_method_becomes_a_bundle(samples: list[Sample], tmp_path: Pa
     loaded = Bundle.load(tmp_path / "b", CPU)
     assert loaded.card.endswith("\n## Data\n\nPhantoms.\n")
     [prediction] = loaded.predict([read_radiograph(samples[0].path.read_bytes())])
-    assert prediction.score == pytest.approx(float(prediction.anomaly_map.mean()), abs=1e-4)
+    assert prediction.anomaly_map.shape == (16, 16)
+    assert np.isfinite(prediction.anomaly_map).all()
 
 
 def test_weights_in_half_precision_stay_so_in_a_bundle(

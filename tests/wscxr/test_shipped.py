@@ -1,0 +1,68 @@
+"""The bundle that ships: whole, small, of the project's own making, and used where nothing is named."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+from tests.helpers import CPU, radiograph, run_cli
+from training.config import TrainConfig
+from wscxr import shipped
+from wscxr.backbone import build_backbone
+from wscxr.bundle import Bundle, read_manifest
+from wscxr.errors import WeightsUnavailable
+from wscxr.weights import WeightsSource, weights_sha256
+
+BUNDLE = Path(__file__).parents[2] / "model_store" / shipped.BUNDLE
+
+
+def test_it_loads_and_scores() -> None:
+    bundle = Bundle.load(BUNDLE, CPU)
+    [prediction] = bundle.predict([radiograph()])
+    # A gradient with a blob is no chest X-ray.
+    assert prediction.out_of_distribution
+    assert bundle.manifest.warnings == []
+
+
+def test_it_is_small_and_says_what_it_is() -> None:
+    assert sum(file.stat().st_size for file in BUNDLE.iterdir()) < 30_000_000
+    card = (BUNDLE / "MODEL_CARD.md").read_text()
+    for said in ("Kermany", "CC BY 4.0", "Not a medical device", "file size"):
+        assert said in card
+
+
+def test_training_looks_through_its_backbone_unless_told_otherwise() -> None:
+    config = TrainConfig()
+    assert config.backbone_config.source is WeightsSource.CXR
+    backbone = build_backbone(config.backbone_config, config.image_size)
+    assert weights_sha256(backbone.weights()) == read_manifest(BUNDLE).backbone_sha256
+
+
+def test_train_without_weights_needs_no_network(phantoms: Path, tmp_path: Path) -> None:
+    folders = ("--normal", phantoms / "normal", "--abnormal", phantoms / "abnormal")
+    ran = run_cli("train", *folders, "-k", "3", "--out", tmp_path / "b", "--steps=5")
+    assert ran.code == 0, ran.err
+    manifest = read_manifest(tmp_path / "b")
+    assert manifest.backbone_sha256 == read_manifest(BUNDLE).backbone_sha256
+    assert manifest.backbone.source is WeightsSource.CXR
+    assert "RANDOM" not in ran.err
+
+
+def test_it_is_served_where_there_is_no_model_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (Settings().model_store / shipped.BUNDLE / "bundle.json").is_file()
+    (tmp_path / "model_store").mkdir()
+    assert Settings().model_store == Path("model_store")
+
+
+def test_an_installation_has_it_below_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "_STORES", (tmp_path / "none", tmp_path / "share"))
+    with pytest.raises(WeightsUnavailable, match="lacks the bundle cxr-pediatric-pneumonia/1"):
+        shipped.backbone_file()
+    shutil.copytree(BUNDLE, tmp_path / "share" / shipped.BUNDLE)
+    assert shipped.backbone_file() == tmp_path / "share" / shipped.BUNDLE / "backbone.safetensors"
