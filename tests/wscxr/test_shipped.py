@@ -1,4 +1,4 @@
-"""The bundle that ships: whole, small, of the project's own making, and used where nothing is named."""
+"""The bundle that ships: whole, small, the project's own, and used where nothing is named."""
 
 import shutil
 from pathlib import Path
