@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         width = round(FRAME * rows)
         frame = torch.ones(rows, columns, dtype=torch.bool)
         frame[width:-width, width:-width] = False
-        distance = nearest_normal_distance(anomaly.patches.to(device), normal.patches)
+        distance = nearest_normal_distance(
+            anomaly.maps.flatten(0, 2).to(device), normal.maps.flatten(0, 2)
+        )
         places = mine(distance.cpu(), Wscxr().r) % (rows * columns)
         shares.append(float(frame.flatten()[places].float().mean()))
         for name, part in (("frame", frame), ("middle", ~frame)):

@@ -1,5 +1,7 @@
 """The default method: WSCXR on deviations from what is normal at each place."""
 
+import copy
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
@@ -13,11 +15,14 @@ from wscxr.discriminator import discriminator_loss
 from wscxr.errors import ConfigError
 from wscxr.mining import mine
 from wscxr.mixing import draw_alpha, mix
-from wscxr.positional import PositionalConfig, PositionalDiscriminator
+from wscxr.positional import PositionalConfig, PositionalDiscriminator, log_distance
 from wscxr.progress import Track, untracked
 
 _BLOCK = 32
 """Images whose features are read at once, so that a set may lie on disk."""
+
+_PRIOR = 2.0
+"""Weight of the mean unusualness against D, both in units of their spread over normals, times K."""
 
 _FLOOR = 1e-3
 """Added to every standard deviation, times the largest: directions of rounding stay small."""
@@ -28,7 +33,8 @@ class PositionalWscxr(Method):
 
     Patch features are centred by the mean of the normal set at their place and whitened by its
     covariance; then anomaly features are mixed with normal ones (Eq. 6) and a linear discriminator
-    is trained (Eq. 7). See `wscxr.positional.PositionalDiscriminator`.
+    is trained (Eq. 7). How unusual the image is as a whole is added to its score, the more so the
+    fewer anomaly images there are. See `wscxr.positional.PositionalDiscriminator`.
 
     Attributes
     ----------
@@ -110,20 +116,21 @@ class PositionalWscxr(Method):
                 schedule.step()
                 losses[step] = loss.detach()
                 if checkpoint is not None and step in tell:
-                    checkpoint(head)
+                    checkpoint(_finished(head, normal, anomaly))
         if not torch.isfinite(losses).all():
             raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
-        _rescale(head, normal, anomaly)
         tail = losses[-max(1, self.steps // 10) :]
-        return Fit(head.eval(), metrics={"loss": float(tail.mean())})
+        return Fit(_finished(head, normal, anomaly), metrics={"loss": float(tail.mean())})
 
     def _describe_normal(self, head: PositionalDiscriminator, normal: Tensor) -> None:
         """Set the mean at each place, the whitening, and what unusualness is usual."""
-        mean = sum(block.double().sum(dim=0) for block in normal.split(_BLOCK)) / len(normal)
+        mean = torch.zeros(normal.shape[1:], dtype=torch.float64)
+        for block in torch.split(normal, _BLOCK):
+            mean += block.double().sum(dim=0) / len(normal)
         if not self.by_place:
             mean = mean.mean(dim=(0, 1), keepdim=True).expand_as(mean)
         covariance = torch.zeros(normal.shape[3], normal.shape[3], dtype=torch.float64)
-        for block in normal.split(_BLOCK):
+        for block in torch.split(normal, _BLOCK):
             deviation = (block.double() - mean).flatten(0, 2)
             covariance += deviation.T @ deviation / normal[..., 0].numel()
         values, vectors = torch.linalg.eigh(covariance)
@@ -131,9 +138,11 @@ class PositionalWscxr(Method):
         directions = vectors.flip(1)[:, : head.config.rank]
         head.mean.copy_(mean)
         head.whitening.copy_(directions / (deviations + _FLOOR * deviations[0]).clamp(min=1e-12))
-        unusual = torch.cat([head.unusualness(block) for block in normal.split(_BLOCK)])
-        head.usual.copy_(unusual.mean(dim=0))
-        head.spread.copy_(unusual.std(dim=0, correction=0).clamp(min=1e-6))
+        distances = torch.cat(
+            [log_distance(head.whiten(block)) for block in torch.split(normal, _BLOCK)]
+        )
+        head.usual.copy_(distances.mean(dim=0))
+        head.spread.copy_(distances.std(dim=0, correction=0).clamp(min=1e-6))
 
     def _draw_pairs(
         self, normal: Tensor, anomaly: Tensor, generator: torch.Generator
@@ -153,28 +162,48 @@ class PositionalWscxr(Method):
 
 
 @torch.no_grad()
-def _rescale(head: PositionalDiscriminator, normal: Tensor, anomaly: Tensor) -> None:
-    """Let 0 be the score of a typical normal image of the training, 1 of a typical anomaly image.
+def _finished(
+    trained: PositionalDiscriminator, normal: Tensor, anomaly: Tensor
+) -> PositionalDiscriminator:
+    """A copy with its prior, told on the scale that all bundles share.
 
-    Neither the order of scores nor any decision changes; scores of different bundles can be read
-    alike.
+    The fewer anomaly images there are, the more weighs what is merely unusual. Then 0 becomes the
+    score of a typical normal image of the training, 1 that of a typical anomaly image; neither the
+    order of scores nor any decision changes by that.
     """
-    device = head.mean.device
-    low, high = (
-        torch.cat(
-            [
-                image_score(head(block.to(device)), ScoreRule.TOP_TENTH)
-                for block in maps.split(_BLOCK)
-            ]
-        ).mean()
-        for maps in (normal, anomaly)
+    head = copy.deepcopy(trained).eval()
+    learned, unusual = (
+        _by_image(kind, head, normal).std().clamp(min=1e-6) for kind in (_score, _unusual)
     )
+    head.prior.copy_(_PRIOR / len(anomaly) * learned / unusual)
+    low, high = (_by_image(_score, head, maps).mean() for maps in (normal, anomaly))
     if high > low:
         head.linear.weight.div_(high - low)
         head.linear.bias.sub_(low).div_(high - low)
+        head.prior.div_(high - low)
+    return head
+
+
+def _score(head: PositionalDiscriminator, maps: Tensor) -> Tensor:
+    return image_score(head(maps), ScoreRule.TOP_TENTH)
+
+
+def _unusual(head: PositionalDiscriminator, maps: Tensor) -> Tensor:
+    return head.unusualness(maps).mean(dim=(1, 2))
+
+
+def _by_image(
+    measure: Callable[[PositionalDiscriminator, Tensor], Tensor],
+    head: PositionalDiscriminator,
+    maps: Tensor,
+) -> Tensor:
+    blocks = torch.split(maps, _BLOCK)
+    return torch.cat([measure(head, block.to(head.mean.device)) for block in blocks])
 
 
 @torch.no_grad()
 def _whitened(head: PositionalDiscriminator, maps: Tensor, device: torch.device) -> Tensor:
     """Whitened deviations of all patches: float32 of shape (N * H' * W', R), on the device."""
-    return torch.cat([head.whiten(block.to(device)).flatten(0, 2) for block in maps.split(_BLOCK)])
+    return torch.cat(
+        [head.whiten(block.to(device)).flatten(0, 2) for block in torch.split(maps, _BLOCK)]
+    )

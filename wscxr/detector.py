@@ -128,7 +128,9 @@ class Detector:
             float32 of shape (B, H', W', C'), on any device.
         """
         # Block by block: a whole calibration set may lie on disk, larger than memory.
-        blocks = [self._detect_block(block.to(self.device)) for block in features.split(_BLOCK)]
+        blocks = [
+            self._detect_block(block.to(self.device)) for block in torch.split(features, _BLOCK)
+        ]
         maps, scores = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         return Detection(maps=maps, scores=scores)
 

@@ -45,12 +45,13 @@ class PositionalConfig(BaseModel):
 class PositionalDiscriminator(nn.Module):
     """D of the whitened deviation of a patch feature from the normal mean at its place.
 
-    ``x = (Z(h, w) - mean(h, w)) W``, ``D = weight . x + bias``, trained like every discriminator
-    (Eq. 7). Chests are upright
-    and centred: a rib where ribs belong is normal, and the same rib's texture elsewhere is not.
+    ``x = (Z(h, w) - mean(h, w)) W``, ``D = weight . x + bias + prior u``; weight and bias are
+    trained like every discriminator (Eq. 7). Chests are upright and centred: a rib where ribs
+    belong is normal, and the same rib's texture elsewhere is not.
     The length of ``x`` is a Mahalanobis distance to the normals of that place (PaDiM: Defard et
     al., ICPR 2020, with one covariance for all places); it knows no anomaly, and tells where an
-    image is unusual, while D tells how abnormal it is.
+    image is unusual. Its mean over the image, u, is what D falls back on where few anomaly images
+    taught it: `prior` is large for K = 2 and nothing for hundreds.
 
     Parameters
     ----------
@@ -64,8 +65,10 @@ class PositionalDiscriminator(nn.Module):
     whitening
         W, float32 of shape (C', R).
     usual, spread
-        Mean and standard deviation of `unusualness` at each place over the normal set, float32 of
-        shape (H', W').
+        Mean and standard deviation of `log_distance` at each place over the normal set, float32
+        of shape (H', W').
+    prior
+        Weight of u, a float32 scalar, at least 0.
     linear
         R -> 1.
     """
@@ -74,6 +77,7 @@ class PositionalDiscriminator(nn.Module):
     whitening: Tensor
     usual: Tensor
     spread: Tensor
+    prior: Tensor
 
     def __init__(self, config: PositionalConfig) -> None:
         super().__init__()
@@ -82,6 +86,7 @@ class PositionalDiscriminator(nn.Module):
         self.register_buffer("whitening", torch.zeros(config.in_features, config.rank))
         self.register_buffer("usual", torch.zeros(config.height, config.width))
         self.register_buffer("spread", torch.ones(config.height, config.width))
+        self.register_buffer("prior", torch.zeros(()))
         self.linear = nn.Linear(config.rank, 1)
 
     def whiten(self, features: Tensor) -> Tensor:
@@ -112,8 +117,9 @@ class PositionalDiscriminator(nn.Module):
         Tensor
             D at every place, float32 of shape (B, H', W'), unbounded.
         """
-        scores: Tensor = self.linear(self.whiten(features)).squeeze(-1)
-        return scores
+        x = self.whiten(features)
+        scores: Tensor = self.linear(x).squeeze(-1)
+        return scores + self.prior * self._unusualness(x).mean(dim=(1, 2), keepdim=True)
 
     def unusualness(self, features: Tensor) -> Tensor:
         """How far each place is from what is normal there, on a logarithmic scale.
@@ -126,22 +132,20 @@ class PositionalDiscriminator(nn.Module):
         Returns
         -------
         Tensor
-            float32 of shape (B, H', W'), at least 0.
+            float32 of shape (B, H', W'): 0 is what normal images have there, in the mean, and 1
+            a standard deviation more.
         """
-        # Logarithms, lest one marker of burnt-in text outshine everything else.
-        distance = torch.log1p(self.whiten(features).square().sum(dim=-1))[:, None]
-        smooth: Tensor = functional.avg_pool2d(
-            distance, _SMOOTHED, stride=1, padding=_SMOOTHED // 2, count_include_pad=False
-        )
-        return smooth[:, 0]
+        return self._unusualness(self.whiten(features))
+
+    def _unusualness(self, x: Tensor) -> Tensor:
+        return (log_distance(x) - self.usual) / self.spread
 
     def where(self, features: Tensor, scores: Tensor) -> Tensor:
         """Anomaly maps: each image's score, spread over the places where it is unusual.
 
-        ``score + weight (z + 1) - 1``, where z is the unusualness of a place in standard
-        deviations above what normal images have there, and weight, from 0.36 to 1, the share of
-        its neighbourhood that lies inside the image: features at the border see padding, and
-        lesions do not lie there.
+        ``score + weight (z + 1) - 1``, where z is the unusualness of a place and weight, from 0.36
+        to 1, the share of its neighbourhood that lies inside the image: features at the border see
+        padding, and lesions do not lie there.
 
         Parameters
         ----------
@@ -155,8 +159,29 @@ class PositionalDiscriminator(nn.Module):
         Tensor
             float32 of shape (B, H', W').
         """
-        z = (self.unusualness(features) - self.usual) / self.spread
+        z = self.unusualness(features)
         inside = functional.avg_pool2d(
             torch.ones_like(z[:, None]), _BORDER, stride=1, padding=_BORDER // 2
         )[:, 0]
         return scores[:, None, None] + inside * (z + 1) - 1
+
+
+def log_distance(x: Tensor) -> Tensor:
+    """Smoothed logarithm of the squared Mahalanobis distance at each place.
+
+    Parameters
+    ----------
+    x
+        Whitened deviations, float32 of shape (B, H', W', R).
+
+    Returns
+    -------
+    Tensor
+        float32 of shape (B, H', W'), at least 0.
+    """
+    # Logarithms, lest one marker of burnt-in text outshine everything else.
+    distance = torch.log1p(x.square().sum(dim=-1))[:, None]
+    smooth: Tensor = functional.avg_pool2d(
+        distance, _SMOOTHED, stride=1, padding=_SMOOTHED // 2, count_include_pad=False
+    )
+    return smooth[:, 0]

@@ -51,10 +51,29 @@ def test_normals_are_white() -> None:
 
 
 def test_what_is_usual_is_that_of_the_normals() -> None:
-    head = positional(fit())
-    unusual = head.unusualness(maps(200, 0))
-    torch.testing.assert_close(head.usual, unusual.mean(dim=0))
-    torch.testing.assert_close(head.spread, unusual.std(dim=0, correction=0))
+    unusual = positional(fit()).unusualness(maps(200, 0))
+    zero = torch.zeros(SIDE, SIDE)
+    torch.testing.assert_close(unusual.mean(dim=0), zero, atol=1e-4, rtol=0)
+    torch.testing.assert_close(unusual.std(dim=0, correction=0), zero + 1, atol=1e-3, rtol=0)
+
+
+def test_the_fewer_anomaly_images_the_more_weighs_what_is_merely_unusual() -> None:
+    def prior(k: int) -> Tensor:
+        """Against the spread of what was learned, as scales differ."""
+        head = positional(
+            fit_maps(
+                PositionalWscxr(steps=60, batch_size=256),
+                maps(200, 0),
+                maps(k, 1, shift=5.0),
+                seed=0,
+                device=CPU,
+            )
+        )
+        learned = head.linear(head.whiten(maps(200, 0)))
+        ratio: Tensor = head.prior / learned.std()
+        return ratio
+
+    assert prior(2) > 5 * prior(16) > 0
 
 
 def test_one_mean_for_all_places_is_the_mean_of_their_means() -> None:
@@ -100,7 +119,9 @@ def test_checkpoints_and_progress_are_told() -> None:
         checkpoint=seen.append,
     )
     assert len(seen) == CHECKPOINTS
-    assert seen[-1] is found.head
+    for key, value in found.head.state_dict().items():
+        assert torch.equal(seen[-1].state_dict()[key], value)
+    assert not torch.equal(*(head.state_dict()["linear.weight"] for head in seen[:2]))
     assert track.seen == {"training the discriminator": 40}
 
 

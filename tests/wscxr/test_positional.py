@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wscxr.positional import PositionalConfig, PositionalDiscriminator
+from wscxr.positional import PositionalConfig, PositionalDiscriminator, log_distance
 
 HEIGHT, WIDTH, CHANNELS, RANK = 6, 7, 5, 3
 
@@ -47,7 +47,7 @@ def test_what_is_normal_at_one_place_is_not_at_another(head: PositionalDiscrimin
 @torch.no_grad()
 def test_what_is_usual_lies_at_the_score(head: PositionalDiscriminator) -> None:
     """But for the border, whose places count for less."""
-    head.usual.copy_(head.unusualness(features())[0])
+    head.usual.copy_(log_distance(head.whiten(features()))[0])
     scores = torch.tensor([-1.0, 0.0, 0.5, 3.0])
     maps = head.where(features()[:1].expand(4, -1, -1, -1), scores)
     torch.testing.assert_close(maps[:, 2:-2, 2:-2], scores[:, None, None].expand(4, 2, 3))
@@ -73,3 +73,11 @@ def test_a_place_is_told_in_its_own_standard_deviations(head: PositionalDiscrimi
     torch.testing.assert_close(
         (head.where(z, torch.zeros(4)) + 1)[:, 2:-2, 2:-2], (2 * once + 1)[:, 2:-2, 2:-2]
     )
+
+
+@torch.no_grad()
+def test_the_prior_adds_how_unusual_the_whole_image_is(head: PositionalDiscriminator) -> None:
+    z = features()
+    learned, unusual = head(z), head.unusualness(z).mean(dim=(1, 2))
+    head.prior.fill_(0.5)
+    torch.testing.assert_close(head(z), learned + 0.5 * unusual[:, None, None])

@@ -74,7 +74,10 @@ def to_unit_range(radiograph: Radiograph, size: int, intensity: Intensity) -> ND
         low, high = 0.0, float(np.iinfo(radiograph.pixels.dtype).max)
     # A picture that is flat but for a few pixels has no range between its percentiles: it comes
     # out as zeros and ones, never as NaN.
-    return np.clip((resized - low) / max(high - low, 1.0), 0.0, 1.0).astype(np.float32)
+    scaled: NDArray[np.float32] = np.clip((resized - low) / max(high - low, 1.0), 0.0, 1.0).astype(
+        np.float32
+    )
+    return scaled
 
 
 def to_model_input(radiograph: Radiograph, config: InputConfig) -> Tensor:
