@@ -1,4 +1,4 @@
-"""Write a manifest's test images anew, as if taken elsewhere: the same chests, another acquisition.
+"""Write a manifest's test images anew, as if taken elsewhere: same chests, other acquisition.
 
 Run as ``python scripts/shift_acquisition.py --manifest CSV --out DIR``; then ``DIR/shifted.csv`` has
 the same training rows and the shifted test images. Each image gets, at random and whatever its
