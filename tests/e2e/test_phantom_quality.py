@@ -20,6 +20,7 @@ from training.samples import load_samples
 from training.train import train
 from training.wscxr_method import Wscxr
 from wscxr.bundle import Bundle
+from wscxr.detector import ScoreRule
 
 DATA = os.environ.get("WSCXR_TEST_DATA")
 SIZE = 192
@@ -56,6 +57,7 @@ def found(phantoms: Path) -> Evaluation:
         k=16,
         # Opacities cover about 5 % of a phantom; half of what mining keeps may be theirs.
         method=Wscxr(steps=1000, r=0.1),
+        score_rule=ScoreRule.MAX,
     )
     return measure(phantoms, phantoms / "untrained", config)
 
@@ -98,6 +100,7 @@ def test_a_trained_backbone_points_at_the_opacities(phantoms: Path) -> None:
         image_size=SIZE,
         k=16,
         method=Wscxr(r=0.1),
+        score_rule=ScoreRule.MAX,
     )
     located = measure(phantoms, phantoms / "trained", config).localisation
     assert located is not None
