@@ -1,12 +1,14 @@
 """What methods that train step by step on cached patch features share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
 
 from training.method import CHECKPOINTS
+from wscxr.errors import ConfigError
+from wscxr.progress import Track, untracked
 
 _BLOCK = 1 << 12
 """Rows read at once where statistics go over a whole set, so that it may lie on disk."""
@@ -41,6 +43,59 @@ def computing_threads(count: int) -> Iterator[None]:
 def one_thread() -> AbstractContextManager[None]:
     """Compute on one core for a while."""
     return computing_threads(1)
+
+
+def descend(
+    optimiser: torch.optim.Optimizer,
+    losses: Iterable[Tensor],
+    steps: int,
+    *,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    track: Track = untracked,
+    tell: Callable[[], None] | None = None,
+) -> float:
+    """Take an optimiser step down each loss.
+
+    Parameters
+    ----------
+    optimiser
+        Of what is trained.
+    losses
+        `steps` scalars, each computed when it is asked for.
+    steps
+        How many.
+    schedule
+        Of the learning rate; stepped with the optimiser.
+    track
+        Told of each step.
+    tell
+        Called after each of `checkpoint_steps`.
+
+    Returns
+    -------
+    float
+        Mean loss over the last tenth of the steps.
+
+    Raises
+    ------
+    ConfigError
+        A loss is not finite.
+    """
+    seen = torch.zeros(steps)
+    points = checkpoint_steps(steps)
+    with one_thread():
+        for step, loss in track(enumerate(losses), "training the discriminator", steps):
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            optimiser.step()
+            if schedule is not None:
+                schedule.step()
+            seen[step] = loss.detach()
+            if tell is not None and step in points:
+                tell()
+    if not torch.isfinite(seen).all():
+        raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
+    return float(seen[-max(1, steps // 10) :].mean())
 
 
 def mean_and_std(features: Tensor) -> tuple[Tensor, Tensor]:

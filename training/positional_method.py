@@ -1,18 +1,17 @@
 """The default method: WSCXR on deviations from what is normal at each place."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from training.fitting import checkpoint_steps, one_thread
+from training.fitting import descend
 from training.method import Checkpoint, Fit, Method
 from wscxr.detector import ScoreRule, image_score
 from wscxr.discriminator import discriminator_loss
-from wscxr.errors import ConfigError
 from wscxr.mining import mine
 from wscxr.mixing import draw_alpha, mix
 from wscxr.positional import PositionalConfig, PositionalDiscriminator, log_distance
@@ -104,23 +103,23 @@ class PositionalWscxr(Method):
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         generator = torch.Generator().manual_seed(seed)
-        losses = torch.zeros(self.steps)
-        tell = checkpoint_steps(self.steps)
-        with one_thread():
-            for step in track(range(self.steps), "training the discriminator", self.steps):
-                scores = head.linear(torch.cat(self._draw_pairs(x_n, x_a, generator))).squeeze(1)
-                loss = discriminator_loss(*scores.chunk(2))
-                optimiser.zero_grad()
-                torch.autograd.backward(loss)
-                optimiser.step()
-                schedule.step()
-                losses[step] = loss.detach()
-                if checkpoint is not None and step in tell:
-                    checkpoint(_finished(head, normal, anomaly))
-        if not torch.isfinite(losses).all():
-            raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
-        tail = losses[-max(1, self.steps // 10) :]
-        return Fit(_finished(head, normal, anomaly), metrics={"loss": float(tail.mean())})
+
+        def losses() -> Iterator[Tensor]:
+            for _ in range(self.steps):
+                pairs = torch.cat(self._draw_pairs(x_n, x_a, generator))
+                yield discriminator_loss(*head.linear(pairs).squeeze(1).chunk(2))
+
+        tail = descend(
+            optimiser,
+            losses(),
+            self.steps,
+            schedule=schedule,
+            track=track,
+            tell=None
+            if checkpoint is None
+            else lambda: checkpoint(_finished(head, normal, anomaly)),
+        )
+        return Fit(_finished(head, normal, anomaly), metrics={"loss": tail})
 
     def _describe_normal(self, head: PositionalDiscriminator, normal: Tensor) -> None:
         """Set the mean at each place, the whitening, and what unusualness is usual."""

@@ -1,15 +1,15 @@
 """WSCXR itself: mining, mixing, and a discriminator trained on the mixed features (Eq. 4-7)."""
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from training.fitting import checkpoint_steps, draw, mean_and_std, one_thread
+from training.fitting import descend, draw, mean_and_std
 from training.method import Checkpoint, Fit, Method
 from wscxr.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
-from wscxr.errors import ConfigError
 from wscxr.mining import mine, nearest_normal_distance
 from wscxr.mixing import draw_alpha, mix
 from wscxr.progress import Track, untracked
@@ -78,24 +78,21 @@ class Wscxr(Method):
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         generator = torch.Generator().manual_seed(seed)
-        losses = torch.zeros(self.steps)
-        tell = checkpoint_steps(self.steps)
-        with one_thread():
-            for step in track(range(self.steps), "training the discriminator", self.steps):
-                m_n, m_a = self._draw_pairs(normal, anomaly, generator)
-                scores = discriminator(torch.cat([m_n, m_a]).to(device))
-                loss = discriminator_loss(scores[: len(m_n)], scores[len(m_n) :])
-                optimiser.zero_grad()
-                torch.autograd.backward(loss)
-                optimiser.step()
-                schedule.step()
-                losses[step] = loss.detach()
-                if checkpoint is not None and step in tell:
-                    checkpoint(discriminator)
-        if not torch.isfinite(losses).all():
-            raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
-        tail = losses[-max(1, self.steps // 10) :]
-        return Fit(discriminator.eval(), metrics={"loss": float(tail.mean())})
+
+        def losses() -> Iterator[Tensor]:
+            for _ in range(self.steps):
+                pairs = torch.cat(self._draw_pairs(normal, anomaly, generator))
+                yield discriminator_loss(*discriminator(pairs.to(device)).chunk(2))
+
+        tail = descend(
+            optimiser,
+            losses(),
+            self.steps,
+            schedule=schedule,
+            track=track,
+            tell=None if checkpoint is None else lambda: checkpoint(discriminator),
+        )
+        return Fit(discriminator.eval(), metrics={"loss": tail})
 
     def _draw_pairs(
         self, normal: Tensor, anomaly: Tensor, generator: torch.Generator

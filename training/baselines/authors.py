@@ -7,10 +7,9 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from training.fitting import checkpoint_steps, draw, one_thread
+from training.fitting import descend, draw
 from training.method import Checkpoint, Fit, Method
 from wscxr.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
-from wscxr.errors import ConfigError
 from wscxr.mining import mine, nearest_normal_distance
 from wscxr.mixing import draw_alpha, mix
 from wscxr.progress import Track, untracked
@@ -92,23 +91,13 @@ class AuthorsRecipe(Method):
             weight_decay=self.weight_decay,
         )
         steps = self.epochs * -(-len(normal) // self.batch_size)
-        losses = torch.zeros(steps)
-        tell = checkpoint_steps(steps)
-        batches = enumerate(self._batches(normal, mined, generator))
-        with one_thread():
-            for step, (m_n, m_a) in track(batches, "training the discriminator", steps):
-                scores = head(torch.cat([m_n, m_a]).to(device))
-                loss = discriminator_loss(*scores.tensor_split(2))
-                optimiser.zero_grad()
-                torch.autograd.backward(loss)
-                optimiser.step()
-                losses[step] = loss.detach()
-                if checkpoint is not None and step in tell:
-                    checkpoint(head)
-        if not torch.isfinite(losses).all():
-            raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
-        tail = losses[-max(1, steps // 10) :]
-        return Fit(head.eval(), metrics={"loss": float(tail.mean())})
+        losses = (
+            discriminator_loss(*head(torch.cat(pairs).to(device)).chunk(2))
+            for pairs in self._batches(normal, mined, generator)
+        )
+        tell = None if checkpoint is None else lambda: checkpoint(head)
+        tail = descend(optimiser, losses, steps, track=track, tell=tell)
+        return Fit(head.eval(), metrics={"loss": tail})
 
     def _mine(
         self,
