@@ -49,5 +49,6 @@ def train_densenet(folder: Path, out: Path, *options: object) -> Finished:
     return run_wscxr(
         "train",
         *("--normal", folder / "normal", "--abnormal", folder / "abnormal"),
-        *("-k", 16, "--weights", "random", "--device", "cpu", "--out", out, *options),
+        *("--preset", "paper", "-k", 16, "--weights", "random", "--device", "cpu"),
+        *("--out", out, *options),
     )

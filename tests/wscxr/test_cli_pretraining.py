@@ -25,7 +25,7 @@ def test_a_backbone_of_ones_own_is_trained_and_used(phantoms: Path, tmp_path: Pa
 
     folders = ("--normal", phantoms / "normal", "--abnormal", phantoms / "abnormal")
     use = ["--backbone=resnet18", "--layers=layer1", "--image-size=64", "--p=3", "--k=2"]
-    use += ["--steps=5", "--hidden=", "--weights", str(out)]
+    use += ["--steps=5", "--weights", str(out)]
     ran = run_cli("train", *folders, "--out", tmp_path / "b", *use)
     assert ran.code == 0, ran.err
     assert read_manifest(tmp_path / "b").backbone.source == "file"
