@@ -42,7 +42,10 @@ def test_abnormal_images_that_are_there_are_left_alone(phantoms: Path, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--method=svm"], "'svm' is none of positional, wscxr, wscxr-authors, patchcore, simplenet"),
+        (
+            ["--method=svm"],
+            "'svm' is none of positional, wscxr, wscxr-authors, patchcore, simplenet",
+        ),
         (["--method=patchcore", "-k", "3"], "patchcore uses no anomaly images"),
         (["--method=patchcore", "--steps=3"], "patchcore has no setting steps"),
         (["--set", "colour=blue"], "positional has no setting colour"),
