@@ -28,7 +28,7 @@ def test_it_loads_and_scores() -> None:
 def test_it_is_small_and_says_what_it_is() -> None:
     assert sum(file.stat().st_size for file in BUNDLE.iterdir()) < 30_000_000
     card = (BUNDLE / "MODEL_CARD.md").read_text()
-    for said in ("Kermany", "CC BY 4.0", "Not a medical device", "file size"):
+    for said in ("Kermany", "CC BY 4.0", "Not a medical device", "size of the file"):
         assert said in card
 
 
