@@ -82,7 +82,8 @@ def shift(picture: Tensor, generator: torch.Generator) -> Tensor:
         width = 0.4 + 0.8 * sigma
         found = transforms.gaussian_blur_image(found, [5, 5], [width, width])
     grain = torch.randn(found.shape, generator=generator) * 0.02 * noise
-    return (found + grain).clamp(0, 1)[0, 0]
+    shifted: Tensor = (found + grain).clamp(0, 1)[0, 0]
+    return shifted
 
 
 if __name__ == "__main__":
