@@ -172,7 +172,8 @@ def _finished(
     """
     head = copy.deepcopy(trained).eval()
     learned, unusual = (
-        _by_image(kind, head, normal).std().clamp(min=1e-6) for kind in (_score, _unusual)
+        _by_image(kind, head, normal).std(correction=0).clamp(min=1e-6)
+        for kind in (_score, _unusual)
     )
     head.prior.copy_(_PRIOR / len(anomaly) * learned / unusual)
     low, high = (_by_image(_score, head, maps).mean() for maps in (normal, anomaly))

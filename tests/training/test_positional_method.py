@@ -144,3 +144,12 @@ def test_scores_are_told_between_typical_normal_and_typical_anomaly_images() -> 
     )
     torch.testing.assert_close(normal, torch.tensor(0.0), atol=1e-4, rtol=0)
     torch.testing.assert_close(anomaly, torch.tensor(1.0), atol=1e-4, rtol=0)
+
+
+def test_one_normal_image_is_enough() -> None:
+    found = fit_maps(
+        PositionalWscxr(steps=5, batch_size=16), maps(1, 0), maps(2, 1), seed=0, device=CPU
+    )
+    head = positional(found)
+    assert torch.isfinite(head.where(maps(3, 2), torch.zeros(3))).all()
+    assert torch.isfinite(head(maps(3, 2))).all()

@@ -1,5 +1,6 @@
 """SimpleNet: a discriminator between normal patch features and the same with noise added."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -8,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_linear_bn_weights
 
-from training.fitting import checkpoint_steps, draw, mean_and_std, one_thread
+from training.fitting import descend, draw, mean_and_std
 from training.method import Checkpoint, Fit, Method
 from wscxr.discriminator import Discriminator, DiscriminatorConfig
-from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 
 MARGIN = 0.5
@@ -80,28 +80,23 @@ class SimpleNet(Method):
         ]
         optimiser = torch.optim.Adam(groups, weight_decay=self.weight_decay)
         generator = torch.Generator().manual_seed(seed)
-        losses = torch.zeros(self.steps)
-        tell = checkpoint_steps(self.steps)
-        with one_thread():
-            for step in track(range(self.steps), "training the discriminator", self.steps):
+
+        def losses() -> Iterator[Tensor]:
+            for _ in range(self.steps):
                 features = draw(normal, self.batch_size, generator)
                 noise = self.noise_std * torch.randn(features.shape, generator=generator)
                 adapted = network.adaptor((features.to(device) - head.mean) * head.scale)
                 scores = network.discriminator(torch.cat([adapted, adapted + noise.to(device)]))
                 real, noisy = scores.squeeze(1).tensor_split(2)
-                loss = (functional.relu(MARGIN - real) + functional.relu(MARGIN + noisy)).mean()
-                optimiser.zero_grad()
-                torch.autograd.backward(loss)
-                optimiser.step()
-                losses[step] = loss.detach()
-                if checkpoint is not None and step in tell:
-                    network.fold_into(head)
-                    checkpoint(head)
-        if not torch.isfinite(losses).all():
-            raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
-        tail = losses[-max(1, self.steps // 10) :]
-        network.fold_into(head)
-        return Fit(head, metrics={"loss": float(tail.mean())})
+                yield (functional.relu(MARGIN - real) + functional.relu(MARGIN + noisy)).mean()
+
+        def tell() -> None:
+            network.fold_into(head)
+            if checkpoint is not None:
+                checkpoint(head)
+
+        tail = descend(optimiser, losses(), self.steps, track=track, tell=tell)
+        return Fit(head, metrics={"loss": tail})
 
 
 class SimpleNetwork(nn.Module):

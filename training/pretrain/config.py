@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from training.pretrain.objectives import ObjectiveName
+from wscxr import shipped
 from wscxr.backbone import BackboneConfig
 from wscxr.weights import file_of, source_of
 
@@ -43,7 +44,7 @@ class PretrainConfig(BaseModel):
     backbone, layer, weights
         A torchvision classification model, and the module at which it is cut; the default is
         that of `BackboneConfig`. Nothing behind it is trained or kept. Where training starts:
-        ``random``, ``imagenet``, or the path of a weights file.
+        ``random``, ``cxr``, ``imagenet``, or the path of a weights file.
     image_size
         Side at which radiographs are held in memory, px.
     view
@@ -62,7 +63,7 @@ class PretrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: str = "regnet_x_400mf"
+    backbone: str = shipped.ARCHITECTURE
     layer: str = ""
     weights: str = "random"
     image_size: int = Field(default=192, ge=32, le=2048)

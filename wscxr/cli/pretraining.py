@@ -30,7 +30,8 @@ def pretrain(
         str | None, typer.Option(metavar="NAME", help="Where it is cut. [the family's default]")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="random|imagenet|FILE", help="Where to start. [random]")
+        str | None,
+        typer.Option(metavar="random|cxr|imagenet|FILE", help="Where to start. [random]"),
     ] = None,
     objective: Annotated[
         str | None, typer.Option(metavar="global|dense|both|simsiam", help="[both]")
