@@ -1,1 +1,0 @@
-"""The methods WSCXR is compared with: each a file of its own, written from its paper."""
