@@ -23,15 +23,15 @@ from sklearn.model_selection import GroupShuffleSplit
 from torch import Tensor, nn
 
 from benchmarks.common import console
-from training.baselines.patchcore import PatchCore
-from training.images import BATCH, load_batches
-from training.samples import Label, Sample, find_samples, patient_groups
-from wscxr.backbone import Backbone, BackboneConfig, build_backbone
-from wscxr.detector import Detector, ScoreRule
+from training.data.images import BATCH, load_batches
+from training.data.samples import Label, Sample, find_samples, patient_groups
+from training.methods.patchcore import PatchCore
 from wscxr.device import resolve_device
 from wscxr.imaging import InputConfig
-from wscxr.patches import patch_features
-from wscxr.weights import WeightsSource
+from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
+from wscxr.model.detector import Detector, ScoreRule
+from wscxr.model.patches import patch_features
+from wscxr.model.weights import WeightsSource
 
 ARCHITECTURE = "resnet18"
 """torchvision's and timm's versions of it name their weights alike."""

@@ -11,7 +11,7 @@ from rich.console import Console
 
 console = Console()
 
-WSCXR = [sys.executable, "-m", "wscxr.cli"]
+WSCXR = [sys.executable, "-m", "wscxr"]
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.common import console
 from training.config import resolve_config
-from training.features import extract_features
-from training.reproduce.dataset import read_table_data
-from training.samples import Label
-from training.splits import draw_split
-from training.wscxr_method import Wscxr
-from wscxr.backbone import build_backbone
+from training.data.features import extract_features
+from training.data.samples import Label
+from training.data.splits import draw_split
+from training.methods.wscxr import Wscxr
+from training.paper.dataset import read_table_data
 from wscxr.device import resolve_device
 from wscxr.imaging import InputConfig
-from wscxr.mining import mine, nearest_normal_distance
+from wscxr.model.backbone import build_backbone
+from wscxr.model.mining import mine, nearest_normal_distance
 
 DRAWS = 3
 FRAME = 0.125

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from sklearn.model_selection import GroupShuffleSplit
 
-from training.reproduce.dataset import patients_set_aside
-from training.samples import Label, Sample, find_samples
+from training.data.samples import Label, Sample, find_samples
+from training.paper.dataset import patients_set_aside
 from wscxr.imaging import find_images
 
 

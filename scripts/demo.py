@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 OUT = Path("demo-output")
-WSCXR = [sys.executable, "-m", "wscxr.cli"]
+WSCXR = [sys.executable, "-m", "wscxr"]
 START_TIMEOUT_S = 60
 
 # Small opacities want a finer map than the default's.

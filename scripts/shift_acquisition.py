@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as transforms
 
-from training.samples import read_samples
+from training.data.samples import read_samples
 from wscxr.imaging import Intensity, read_radiograph, to_unit_range
 
 SIDE = 224

@@ -11,15 +11,15 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from service.access import AccessMiddleware
-from service.auth import DECLARED_SECURITY, ApiKeyMiddleware
-from service.limits import BodyLimitMiddleware, keep_uploads_in_memory
+from service.api import dicom, health, maps, metrics, models, predict, studies
+from service.http.access import AccessMiddleware
+from service.http.auth import DECLARED_SECURITY, ApiKeyMiddleware
+from service.http.limits import BodyLimitMiddleware, keep_uploads_in_memory
+from service.http.problems import install_problem_handlers
 from service.logs import configure_logging
-from service.problems import install_problem_handlers
-from service.routes import dicom, health, maps, metrics, models, predict, studies
-from service.runtime import Runtime
+from service.pacs.jobs import StudyJobs
+from service.scoring.runtime import Runtime
 from service.settings import Settings, describe_settings_error
-from service.studies import StudyJobs
 from wscxr import __version__
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wscxr import shipped
+from wscxr.bundle import shipped
 from wscxr.imaging import DicomRules, ImageLimits
 
 _MIB = 1024 * 1024

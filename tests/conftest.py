@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import CPU, tiny_config, tiny_detector, tiny_manifest, tiny_ood
+from training.data.samples import load_samples
 from training.phantoms import write_phantoms
-from training.samples import load_samples
 from training.train import train
-from wscxr.bundle import Bundle, write_bundle
+from wscxr.bundle.store import Bundle, write_bundle
 from wscxr.imaging.dicom.quiet import silence_pydicom
 
 

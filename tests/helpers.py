@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.config import TrainConfig
-from wscxr.backbone import Backbone, BackboneConfig, build_backbone
-from wscxr.calibration import Calibration
-from wscxr.detector import Detector, ScoreRule
-from wscxr.discriminator import Discriminator, DiscriminatorConfig
-from wscxr.heatmap import ColourScale
+from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
 from wscxr.imaging import InputConfig, Radiograph
-from wscxr.manifest import BundleManifest, Provenance, Versions
-from wscxr.ood import OodConfig, OodScorer
-from wscxr.weights import WeightsSource, weights_sha256
+from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
+from wscxr.model.calibration import Calibration
+from wscxr.model.detector import Detector, ScoreRule
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.model.ood import OodConfig, OodScorer
+from wscxr.model.weights import WeightsSource, weights_sha256
+from wscxr.results.png import ColourScale
 
 T = TypeVar("T")
 

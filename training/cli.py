@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from wscxr.cli.console import Tracker, progress_bars, stderr, warn
-from wscxr.cli.options import (
+from training.pretraining import cli as pretraining
+from wscxr.console import Tracker, progress_bars, stderr, warn
+from wscxr.errors import ConfigError
+from wscxr.options import (
     AbnormalFolder,
     BundlePath,
     Device,
@@ -20,12 +22,12 @@ from wscxr.cli.options import (
     Preset,
     SkipBad,
 )
-from wscxr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from training.samples import Sample
+    from training.data.samples import Sample
 
 app = typer.Typer()
+app.add_typer(pretraining.app)
 
 
 @app.command(
@@ -106,7 +108,7 @@ def train(
     """Train a detector on normal and K abnormal images, and write its bundle."""
     from training.config import parse_settings, resolve_config
     from training.train import train as run
-    from wscxr.bundle import check_absent
+    from wscxr.bundle.store import check_absent
     from wscxr.device import resolve_device
 
     settings = resolve_config(
@@ -183,11 +185,11 @@ def evaluate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Measure a bundle on labelled images that training never saw."""
-    from training.annotations import read_boxes, read_masks
-    from training.evaluation import evaluate as run
-    from training.report import write_report
-    from wscxr.bundle import Bundle
-    from wscxr.cli.evaluation_table import show
+    from training.data.annotations import read_boxes, read_masks
+    from training.evaluation.evaluate import evaluate as run
+    from training.evaluation.report import write_report
+    from training.evaluation.table import show
+    from wscxr.bundle.store import Bundle
     from wscxr.device import resolve_device
     from wscxr.files import write_file
 
@@ -247,7 +249,7 @@ def reproduce(
 ) -> None:
     """Make a table of the paper again, under an honest protocol and under the paper's."""
     from training.config import resolve_config
-    from training.reproduce.table import reproduce as run
+    from training.paper.table import reproduce as run
     from wscxr.device import resolve_device
 
     settings = resolve_config(
@@ -296,8 +298,8 @@ def _samples(
     *,
     normal_only: bool = False,
 ) -> "list[Sample]":
-    from training.images import readable
-    from training.samples import load_samples
+    from training.data.images import readable
+    from training.data.samples import load_samples
 
     samples = load_samples(normal, abnormal, manifest, split=split, normal_only=normal_only)
     if skip_bad:

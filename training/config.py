@@ -7,15 +7,15 @@ from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from training.method import Method
 from training.methods import METHODS, AnyMethod
-from training.positional_method import PositionalWscxr
-from wscxr import shipped
-from wscxr.backbone import BackboneConfig
-from wscxr.detector import ScoreRule
+from training.methods.base import Method
+from training.methods.positional import PositionalWscxr
+from wscxr.bundle import shipped
 from wscxr.errors import ConfigError
 from wscxr.imaging import Intensity
-from wscxr.weights import WeightsSource, file_of, source_of
+from wscxr.model.backbone import BackboneConfig
+from wscxr.model.detector import ScoreRule
+from wscxr.model.weights import WeightsSource, file_of, source_of
 
 DEFAULT_K = 16
 

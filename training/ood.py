@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
-from wscxr.ood import OodConfig, OodScorer, describe
+from wscxr.model.ood import OodConfig, OodScorer, describe
 
 RANK = 64
 """Directions with a variance of their own; fewer where there are fewer images or components."""

@@ -7,21 +7,21 @@ from pathlib import Path
 import torch
 
 from training.config import TrainConfig
-from training.features import FeatureSet, extract_features
-from training.method import Fit, fit_maps
+from training.data.features import FeatureSet, extract_features
+from training.data.samples import Sample, patient_groups
+from training.data.splits import TrainSplit, draw_split
+from training.methods.base import Fit, fit_maps
 from training.ood import fit_ood
-from training.samples import Sample, patient_groups
-from training.splits import TrainSplit, draw_split
-from wscxr.backbone import build_backbone
-from wscxr.bundle import check_absent, check_embedding, write_bundle
-from wscxr.calibration import Calibration
-from wscxr.detector import Detector
+from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
+from wscxr.bundle.store import check_absent, check_embedding, write_bundle
 from wscxr.errors import DataError
-from wscxr.heatmap import ColourScale
 from wscxr.imaging import InputConfig
-from wscxr.manifest import BundleManifest, Provenance, Versions
+from wscxr.model.backbone import build_backbone
+from wscxr.model.calibration import Calibration
+from wscxr.model.detector import Detector
+from wscxr.model.weights import imagenet_normalisation, weights_sha256
 from wscxr.progress import Track, untracked
-from wscxr.weights import imagenet_normalisation, weights_sha256
+from wscxr.results.png import ColourScale
 
 
 def train(

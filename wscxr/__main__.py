@@ -1,4 +1,4 @@
-"""``python -m wscxr.cli`` is ``wscxr``."""
+"""``python -m wscxr`` is ``wscxr``."""
 
 from wscxr.cli import main
 

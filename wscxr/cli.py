@@ -1,4 +1,7 @@
-"""``wscxr ...``: the composition root, the one package that knows training and service alike.
+"""``wscxr ...``: predict and bundle, and the commands that other packages bring.
+
+Training and service name theirs as entry points of the group ``wscxr.commands``; nothing here
+imports them.
 
 Exit codes: 0 done; 1 a file that cannot be written, or an unexpected failure; 2 wrong usage or
 setting; 3 images or labels that cannot be used; 4 a bundle that cannot be used; 5 backbone weights
@@ -6,10 +9,14 @@ or device not there; 130 interrupted.
 What a command found goes to standard output; progress and messages to standard error.
 """
 
-import typer
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
 
-from wscxr.cli import offline, online, pacs, pretraining
-from wscxr.cli.console import stderr
+import typer
+from rich.console import Console
+
+from wscxr.console import Tracker, progress_bars, stderr, warn
 from wscxr.errors import (
     BundleError,
     ConfigError,
@@ -19,6 +26,7 @@ from wscxr.errors import (
     WeightsError,
     WscxrError,
 )
+from wscxr.options import BundlePath, Device, JsonFile
 
 _EXIT_CODES: dict[type[WscxrError], int] = {
     ConfigError: 2,
@@ -41,16 +49,91 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(offline.app)
-app.add_typer(pretraining.app)
-app.add_typer(online.app)
-app.add_typer(online.bundle_app, name="bundle")
-app.add_typer(pacs.app, name="pacs")
+bundle_app = typer.Typer(help="Look at bundles.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
+
+
+@app.command(epilog="Example: `wscxr predict model_store/chest/1 a.png b.jpg --maps maps/`")
+def predict(
+    bundle: BundlePath,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="PNG, JPEG or DICOM files, or folders of them."),
+    ],
+    json_file: JsonFile = None,
+    maps: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write one anomaly map per image here.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="Of the maps: overlay, heat or raw16.")] = "overlay",
+    dicom: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write DICOM results of DICOM images."),
+    ] = None,
+    objects: Annotated[
+        str, typer.Option(help="Which DICOM results: of sc, sr, seg and gsps.")
+    ] = "sc,sr",
+    lateral: Annotated[
+        str, typer.Option(help="What is done with lateral DICOM views: refuse, warn or accept.")
+    ] = "refuse",
+    modality: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
+    body_part: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
+    view: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Score images; one that cannot be read is reported, and the others are still scored."""
+    from wscxr.bundle.store import Bundle
+    from wscxr.device import resolve_device
+    from wscxr.imaging import Assumed, DicomRules, find_images
+    from wscxr.predictions import PredictionTable, lateral_rule, map_style
+    from wscxr.result_files import ResultFiles
+
+    loaded = Bundle.load(bundle, resolve_device(device))
+    results = (
+        None if dicom is None else ResultFiles(loaded, bundle.resolve(), dicom, objects.split(","))
+    )
+    assume = Assumed(modality=modality, body_part=body_part, view=view)
+    rules = DicomRules(lateral=lateral_rule(lateral), assume=assume)
+    images = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
+    if not images:
+        raise DataError("there is no PNG, JPEG or DICOM file in it")
+    table = PredictionTable(loaded, images, map_style(style), maps, rules, results)
+    warn(table.bundle.manifest.warnings)
+    with progress_bars() as progress:
+        for image in Tracker(progress)(images, "scoring", len(images)):
+            table.add(image)
+    table.show(Console())
+    if json_file is not None:
+        table.write_json(json_file)
+    if table.failed:
+        raise DataError(f"{table.failed} of {len(images)} images could not be scored")
+
+
+@bundle_app.command(epilog="Example: `wscxr bundle show model_store/chest/1`")
+def show(bundle: BundlePath) -> None:
+    """Print what a bundle says of itself, as JSON."""
+    from wscxr.bundle.store import read_manifest
+
+    manifest = read_manifest(bundle)
+    warn(manifest.warnings)
+    typer.echo(manifest.model_dump_json(indent=1))
+
+
+@bundle_app.command(epilog="Example: `wscxr bundle verify model_store/chest/1`")
+def verify(bundle: BundlePath, device: Device = "auto") -> None:
+    """Check every hash of a bundle, load it, and run its golden check."""
+    from wscxr.bundle.store import Bundle
+    from wscxr.device import resolve_device
+
+    loaded = Bundle.load(bundle, resolve_device(device))
+    warn(loaded.manifest.warnings)
+    typer.echo(f"{bundle}: verified on {loaded.detector.device}, sha256 {loaded.manifest.sha256}")
 
 
 def main() -> None:
     """Run the command line; expected errors become one line and an exit code."""
     try:
+        for command in entry_points(group="wscxr.commands"):
+            app.add_typer(command.load())
         app()
     except WscxrError as error:
         stderr.print(f"error: {error} [{error.code}]", style="red", markup=False, soft_wrap=True)

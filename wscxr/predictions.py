@@ -7,12 +7,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from wscxr.bundle import Bundle
-from wscxr.cli.result_files import ResultFiles
+from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError, ImageError
 from wscxr.files import write_file
-from wscxr.heatmap import MapStyle, map_png
 from wscxr.imaging import DicomRules, LateralRule, read_radiograph
+from wscxr.result_files import ResultFiles
+from wscxr.results.png import MapStyle, map_png
 
 _MARK = "(!)"
 

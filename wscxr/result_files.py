@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wscxr.bundle import Bundle, Prediction
+from wscxr.bundle.store import Bundle, Prediction
 from wscxr.errors import ConfigError
 from wscxr.files import write_file
 from wscxr.imaging import Radiograph
@@ -21,7 +21,7 @@ class ResultFiles:
     folder
         Where the files go.
     kinds
-        Values of `wscxr.dicom_results.ResultKind`.
+        Values of `wscxr.results.dicom.ResultKind`.
 
     Raises
     ------
@@ -31,7 +31,7 @@ class ResultFiles:
 
     def __init__(self, bundle: Bundle, path: Path, folder: Path, kinds: Sequence[str]) -> None:
         try:
-            from wscxr.dicom_results import Algorithm, ResultKind
+            from wscxr.results.dicom import Algorithm, ResultKind
         except ModuleNotFoundError as error:
             raise ConfigError("DICOM results need the extra: pip install 'wscxr[dicom]'") from error
         try:
@@ -55,7 +55,7 @@ class ResultFiles:
         prediction
             What the bundle says of it.
         """
-        from wscxr.dicom_results import make_results, to_bytes
+        from wscxr.results.dicom import make_results, to_bytes
 
         results = make_results(radiograph, prediction, self._algorithm, self._scale, self._kinds)
         files = {self._folder / f"{name}.{kind}.dcm": item for kind, item in results.items()}

@@ -2,9 +2,7 @@
 
 import base64
 
-from service.pipeline import Outcome
-from service.registry import Model
-from service.schemas import (
+from service.api.schemas import (
     ImageInfo,
     MapData,
     MapLink,
@@ -12,7 +10,9 @@ from service.schemas import (
     PredictionResult,
     TimingsMs,
 )
-from wscxr.heatmap import MapStyle, raw_scale
+from service.scoring.pipeline import Outcome
+from service.scoring.registry import Model
+from wscxr.results.png import MapStyle, raw_scale
 
 
 def to_result(

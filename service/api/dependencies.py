@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 from fastapi import Depends, File, Query, Request, UploadFile
 from starlette.datastructures import UploadFile as AnyUpload
 
-from service.drawing import map_drawer
+from service.api.schemas import MapDelivery
 from service.errors import BatchTooLarge, InvalidRequest, TooManyFiles
-from service.pipeline import Draw, Pipeline
-from service.registry import Registry
-from service.runtime import Runtime
-from service.schemas import MapDelivery
-from wscxr.heatmap import MapStyle
+from service.scoring.drawing import map_drawer
+from service.scoring.pipeline import Draw, Pipeline
+from service.scoring.registry import Registry
+from service.scoring.runtime import Runtime
 from wscxr.imaging import Assumed
+from wscxr.results.png import MapStyle
 
 
 async def get_runtime(request: Request) -> Runtime:

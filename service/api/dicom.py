@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from service.answers import to_headers
-from service.dependencies import AssumedDep, FileDep, PipelineDep, RuntimeDep
-from service.documented import PREDICT_PROBLEMS, SCORE_HEADERS
-from service.drawing import ResultName, dicom_drawer
-from service.multipart import RELATED
-from service.routes.predict import score_one
+from service.api.answers import to_headers
+from service.api.dependencies import AssumedDep, FileDep, PipelineDep, RuntimeDep
+from service.api.predict import score_one
+from service.http.documented import PREDICT_PROBLEMS, SCORE_HEADERS
+from service.http.multipart import RELATED
+from service.scoring.drawing import ResultName, dicom_drawer
 from wscxr.errors import UnsupportedFormat
 from wscxr.imaging import looks_like_dicom
 

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Depends
 
-from service.dependencies import get_registry
-from service.documented import problems
-from service.schemas import Health
+from service.api.dependencies import get_registry
+from service.api.schemas import Health
+from service.http.documented import problems
 
 router = APIRouter(tags=["health"])
 

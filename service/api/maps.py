@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from service.dependencies import RuntimeDep
-from service.documented import PNG_RESPONSE, problems
-from service.runtime import Runtime
+from service.api.dependencies import RuntimeDep
+from service.http.documented import PNG_RESPONSE, problems
+from service.scoring.runtime import Runtime
 
 router = APIRouter(tags=["maps"])
 

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
-from service.dependencies import RuntimeDep
-from service.documented import problems
+from service.api.dependencies import RuntimeDep
+from service.http.documented import problems
 
 router = APIRouter(tags=["metrics"])
 

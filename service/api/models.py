@@ -4,10 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from service.dependencies import RegistryDep
-from service.documented import problems
-from service.registry import Model, Registry
-from service.schemas import (
+from service.api.dependencies import RegistryDep
+from service.api.schemas import (
     BackboneFacts,
     CalibrationFacts,
     ModelDetail,
@@ -15,6 +13,8 @@ from service.schemas import (
     ModelSummary,
     TrainingFacts,
 )
+from service.http.documented import problems
+from service.scoring.registry import Model, Registry
 
 router = APIRouter(tags=["models"])
 

@@ -6,9 +6,8 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Request
 
-from service.answers import to_headers, to_map_data, to_result
-from service.batching import Ticket
-from service.dependencies import (
+from service.api.answers import to_headers, to_map_data, to_result
+from service.api.dependencies import (
     AssumedDep,
     FileDep,
     FilesDep,
@@ -17,13 +16,8 @@ from service.dependencies import (
     PipelineDep,
     StyleQuery,
 )
-from service.disconnect import while_connected
-from service.documented import PREDICT_PROBLEMS, SCORED_PNG_RESPONSE
-from service.drawing import map_drawer
-from service.pipeline import Draw, Outcome, Pipeline
-from service.problems import to_problem
-from service.routes.maps import PngResponse, keep_map
-from service.schemas import (
+from service.api.maps import PngResponse, keep_map
+from service.api.schemas import (
     BatchItem,
     BatchResult,
     MapData,
@@ -31,8 +25,14 @@ from service.schemas import (
     MapLink,
     PredictionResult,
 )
-from wscxr.heatmap import MapStyle
+from service.http.disconnect import while_connected
+from service.http.documented import PREDICT_PROBLEMS, SCORED_PNG_RESPONSE
+from service.http.problems import to_problem
+from service.scoring.batching import Ticket
+from service.scoring.drawing import map_drawer
+from service.scoring.pipeline import Draw, Outcome, Pipeline
 from wscxr.imaging import Assumed
+from wscxr.results.png import MapStyle
 
 router = APIRouter(tags=["predict"])
 

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import examples
-from wscxr.calibration import Decision
-from wscxr.detector import ScoreRule
-from wscxr.heatmap import MapStyle
+from service.http import examples
 from wscxr.imaging import InputConfig
-from wscxr.weights import WeightsSource
+from wscxr.model.calibration import Decision
+from wscxr.model.detector import ScoreRule
+from wscxr.model.weights import WeightsSource
+from wscxr.results.png import MapStyle
 
 
 class _Answer(BaseModel):

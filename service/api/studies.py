@@ -6,10 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from service.dependencies import PipelineDep
-from service.disconnect import while_connected
-from service.documented import problems
-from service.studies import Job, StudyJobs
+from service.api.dependencies import PipelineDep
+from service.http.disconnect import while_connected
+from service.http.documented import problems
+from service.pacs.jobs import Job, StudyJobs
 
 router = APIRouter(tags=["pacs"])
 

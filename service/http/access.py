@@ -7,10 +7,10 @@ from uuid import uuid4
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.metrics import Metrics
-from service.problems import problem_response
+from service.http.problems import problem_response
+from service.scoring.metrics import Metrics
 
-logger = logging.getLogger("service.access")
+logger = logging.getLogger("service.http.access")
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from service.problems import MEDIA_TYPE
-from service.schemas import Problem
+from service.api.schemas import Problem
+from service.http.problems import MEDIA_TYPE
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -8,7 +8,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge
-from service.problems import problem_response
+from service.http.problems import problem_response
 
 
 class BodyLimitMiddleware:

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
+from service.api.schemas import Problem
 from service.errors import (
     BodyTooLarge,
     ClientGone,
@@ -24,7 +25,6 @@ from service.errors import (
     ServiceError,
     UploadTooSlow,
 )
-from service.schemas import Problem
 from wscxr.errors import FileTooLarge, ImageError, TooManyPixels, UnsupportedFormat
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from service.multipart import RELATED, related
+from service.http.multipart import RELATED, related
 from service.pacs.errors import InstanceGone, Refused, ResultNotKept
 from service.pacs.instance import Instance, header_from_json, is_uid
 from service.pacs.related import dicom_files

@@ -10,7 +10,7 @@ from cachetools import TTLCache
 from pydantic import BaseModel, Field, ValidationError
 
 from service.errors import InternalError, JobNotFound, PacsNotConfigured, QueueFull
-from service.pipeline import Pipeline
+from service.scoring.pipeline import Pipeline
 from service.settings import Settings, describe_settings_error
 from wscxr.errors import ConfigError, WscxrError
 

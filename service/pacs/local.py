@@ -1,11 +1,11 @@
 """Scoring in the process of the service, in place of a request to it."""
 
-from service.drawing import ResultName, dicom_drawer
 from service.errors import ServiceError, Unavailable
-from service.multipart import RELATED
+from service.http.multipart import RELATED
 from service.pacs.errors import AnalyserFault, AnalyserUnavailable, Refused
 from service.pacs.related import dicom_files
-from service.pipeline import Pipeline
+from service.scoring.drawing import ResultName, dicom_drawer
+from service.scoring.pipeline import Pipeline
 from wscxr.errors import ImageError
 from wscxr.imaging import Assumed
 

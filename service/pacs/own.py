@@ -1,6 +1,6 @@
 """Which instances are results.
 
-The same test as `wscxr.dicom_results.is_own_result`, which would load torch into the watcher.
+The same test as `wscxr.results.dicom.is_own_result`, which would load torch into the watcher.
 """
 
 from pydicom.dataset import Dataset

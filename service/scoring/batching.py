@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from service.errors import InferenceFailed, QueueFull, ShuttingDown
-from service.metrics import Metrics
-from wscxr.bundle import Prediction
+from service.scoring.metrics import Metrics
+from wscxr.bundle.store import Prediction
 
 Scorer = Callable[[Tensor], Sequence[Prediction]]
 """Model inputs, float32 of shape (B, 3, size, size) -> B predictions."""

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from service.multipart import related
-from service.pipeline import Draw
-from service.registry import Model
-from wscxr.bundle import Prediction
-from wscxr.heatmap import MapStyle, map_png
+from service.http.multipart import related
+from service.scoring.pipeline import Draw
+from service.scoring.registry import Model
+from wscxr.bundle.store import Prediction
 from wscxr.imaging import Radiograph
+from wscxr.results.png import MapStyle, map_png
 
 
 def map_drawer(style: MapStyle) -> Draw:
@@ -22,7 +22,7 @@ def map_drawer(style: MapStyle) -> Draw:
 
 
 ResultName = Literal["sc", "sr", "seg", "gsps"]
-"""Names of `wscxr.dicom_results.ResultKind`, which needs the extra [dicom]."""
+"""Names of `wscxr.results.dicom.ResultKind`, which needs the extra [dicom]."""
 
 
 def dicom_drawer(names: Sequence[ResultName]) -> Draw:
@@ -30,7 +30,7 @@ def dicom_drawer(names: Sequence[ResultName]) -> Draw:
 
     def draw(model: Model, radiograph: Radiograph, prediction: Prediction) -> bytes:
         # Only a DICOM file comes here, so the extra is there: it was needed to read the file.
-        from wscxr.dicom_results import Algorithm, ResultKind, make_results, to_bytes
+        from wscxr.results.dicom import Algorithm, ResultKind, make_results, to_bytes
 
         manifest = model.bundle.manifest
         results = make_results(

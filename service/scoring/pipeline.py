@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from service.batching import Batcher, Ticket
 from service.errors import ClientGone, DeadlineExceeded, InternalError
-from service.metrics import Metrics
-from service.registry import Model
-from wscxr.bundle import Prediction
+from service.scoring.batching import Batcher, Ticket
+from service.scoring.metrics import Metrics
+from service.scoring.registry import Model
+from wscxr.bundle.store import Prediction
 from wscxr.errors import WscxrError
 from wscxr.imaging import Assumed, DicomRules, ImageLimits, Radiograph, read_radiograph
 

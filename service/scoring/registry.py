@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from service.errors import ModelNotFound, ModelRequired
 from service.settings import NAME_PATTERN, Settings
-from wscxr.bundle import Bundle
+from wscxr.bundle.store import Bundle
 from wscxr.device import resolve_device
 from wscxr.errors import BundleError, BundleNotFound
 

@@ -5,12 +5,12 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from service.batching import Batcher
 from service.errors import NotReady, ShuttingDown
-from service.maps import MapCache
-from service.metrics import Metrics
-from service.pipeline import Pipeline
-from service.registry import Model, Registry, load_models
+from service.scoring.batching import Batcher
+from service.scoring.map_cache import MapCache
+from service.scoring.metrics import Metrics
+from service.scoring.pipeline import Pipeline
+from service.scoring.registry import Model, Registry, load_models
 from service.settings import Settings
 from wscxr.errors import WscxrError
 

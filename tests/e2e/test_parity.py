@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from tests.helpers import encode
 from tests.service.serving import PATIENCE_S
-from wscxr.bundle import Bundle, Prediction
+from wscxr.bundle.store import Bundle, Prediction
 from wscxr.imaging import Radiograph, read_radiograph
 
 TOLERANCE = 1e-4
@@ -61,7 +61,7 @@ def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [
-                *[sys.executable, "-m", "wscxr.cli", "serve", "--model-store", str(store)],
+                *[sys.executable, "-m", "wscxr", "serve", "--model-store", str(store)],
                 *["--host", "127.0.0.1", "--port", "0", "--device", "cpu"],
             ],
             env={k: v for k, v in os.environ.items() if not k.startswith("WSCXR_")},
@@ -113,7 +113,7 @@ def test_the_command_line_agrees_with_python(
     trained: Path, files: list[Path], expected: list[Prediction], tmp_path: Path
 ) -> None:
     out = tmp_path / "p.json"
-    command = [sys.executable, "-m", "wscxr.cli", "predict", str(trained), *map(str, files)]
+    command = [sys.executable, "-m", "wscxr", "predict", str(trained), *map(str, files)]
     maps = ["--maps", str(tmp_path / "maps"), "--style", "raw16"]
     subprocess.run([*command, *maps, "--json", str(out)], check=True, capture_output=True)
     rows = json.loads(out.read_text())

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import CPU
-from training.annotations import read_masks
 from training.config import TrainConfig
-from training.evaluation import evaluate
+from training.data.annotations import read_masks
+from training.data.samples import load_samples
+from training.evaluation.evaluate import evaluate
+from training.evaluation.results import Evaluation
+from training.methods.wscxr import Wscxr
 from training.phantoms import write_phantoms
-from training.results import Evaluation
-from training.samples import load_samples
 from training.train import train
-from training.wscxr_method import Wscxr
-from wscxr.bundle import Bundle
-from wscxr.detector import ScoreRule
+from wscxr.bundle.store import Bundle
+from wscxr.model.detector import ScoreRule
 
 DATA = os.environ.get("WSCXR_TEST_DATA")
 SIZE = 192

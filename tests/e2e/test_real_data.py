@@ -9,10 +9,10 @@ import pytest
 
 from tests.helpers import CPU
 from training.config import TrainConfig
-from training.evaluation import evaluate
-from training.samples import Label, Sample, find_samples
+from training.data.samples import Label, Sample, find_samples
+from training.evaluation.evaluate import evaluate
 from training.train import train
-from wscxr.bundle import Bundle
+from wscxr.bundle.store import Bundle
 
 DATA = os.environ.get("WSCXR_TEST_DATA")
 

@@ -7,15 +7,15 @@ import numpy as np
 import torch
 
 from tests.helpers import tiny_ood
-from wscxr.backbone import BackboneConfig, build_backbone
-from wscxr.bundle import write_bundle
-from wscxr.calibration import Calibration
-from wscxr.detector import Detector, ScoreRule
-from wscxr.discriminator import Discriminator, DiscriminatorConfig
-from wscxr.heatmap import ColourScale
+from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
+from wscxr.bundle.store import write_bundle
 from wscxr.imaging import InputConfig
-from wscxr.manifest import BundleManifest, Provenance, Versions
-from wscxr.weights import WeightsSource, weights_sha256
+from wscxr.model.backbone import BackboneConfig, build_backbone
+from wscxr.model.calibration import Calibration
+from wscxr.model.detector import Detector, ScoreRule
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.model.weights import WeightsSource, weights_sha256
+from wscxr.results.png import ColourScale
 
 SIZE = 64
 

@@ -13,10 +13,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.batching import Batcher
-from service.runtime import Runtime
+from service.scoring.batching import Batcher
+from service.scoring.runtime import Runtime
 from service.settings import Settings
-from wscxr.bundle import Prediction
+from wscxr.bundle.store import Prediction
 
 PATIENCE_S = 300.0
 

@@ -41,7 +41,7 @@ def test_nothing_a_client_sent_is_logged(
         def broken(*_: object) -> None:
             raise RuntimeError(MARKER)
 
-        monkeypatch.setattr("service.pipeline.read_radiograph", broken)
+        monkeypatch.setattr("service.scoring.pipeline.read_radiograph", broken)
         ids.append(client.post("/v1/predict", files=named))
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert MARKER not in written.getvalue()

@@ -26,7 +26,7 @@ from service.server import serve
 from service.settings import Settings
 from tests.service import pictures
 from tests.service.serving import PATIENCE_S, make_settings, wait_for
-from wscxr.manifest import BundleManifest
+from wscxr.bundle.manifest import BundleManifest
 
 KEY = "an-api-key-of-good-length"
 
@@ -211,7 +211,7 @@ def test_a_failure_nobody_foresaw_ends_the_process(
     def broken(_: Settings) -> None:
         raise MemoryError("patient Jane Doe")
 
-    monkeypatch.setattr("service.runtime.load_models", broken)
+    monkeypatch.setattr("service.scoring.runtime.load_models", broken)
 
     async def main() -> None:
         stopped = asyncio.Event()

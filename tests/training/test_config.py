@@ -4,13 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from training.config import TrainConfig, resolve_config
-from training.positional_method import PositionalWscxr
-from training.wscxr_method import Wscxr
-from wscxr.backbone import BackboneConfig
-from wscxr.detector import ScoreRule
+from training.methods.positional import PositionalWscxr
+from training.methods.wscxr import Wscxr
 from wscxr.errors import ConfigError
 from wscxr.imaging import Intensity
-from wscxr.weights import WeightsSource
+from wscxr.model.backbone import BackboneConfig
+from wscxr.model.detector import ScoreRule
+from wscxr.model.weights import WeightsSource
 
 
 def toml(folder: Path, text: str) -> Path:

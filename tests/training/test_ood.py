@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.ood import LEVEL, MARGIN, RANK, SHRINKAGE, fit_ood
-from wscxr.ood import OodScorer, describe
+from wscxr.model.ood import OodScorer, describe
 
 WIDTH = 5
 

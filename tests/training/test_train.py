@@ -19,16 +19,16 @@ from tests.helpers import (
     tiny_config,
 )
 from training.config import TrainConfig
-from training.samples import Label, Sample, load_samples
+from training.data.samples import Label, Sample, load_samples
 from training.train import train
-from wscxr.bundle import Bundle, read_manifest
-from wscxr.discriminator import DiscriminatorConfig
+from wscxr.bundle.manifest import BundleManifest, Versions
+from wscxr.bundle.store import Bundle, read_manifest
 from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.imaging import read_radiograph
-from wscxr.manifest import BundleManifest, Versions
-from wscxr.ood import OodConfig
-from wscxr.positional import PositionalConfig
-from wscxr.weights import WeightsSource, round_to_half, weights_sha256
+from wscxr.model.heads.discriminator import DiscriminatorConfig
+from wscxr.model.heads.positional import PositionalConfig
+from wscxr.model.ood import OodConfig
+from wscxr.model.weights import WeightsSource, round_to_half, weights_sha256
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from PIL import Image
 
 from tests.helpers import CPU, Ran, encode, folder_content, noise, run_cli
 from training.config import TrainConfig
-from training.wscxr_method import Wscxr
-from wscxr.bundle import Bundle, read_manifest
+from training.methods.wscxr import Wscxr
+from wscxr.bundle.manifest import BundleManifest
+from wscxr.bundle.store import Bundle, read_manifest
 from wscxr.imaging import read_radiograph
-from wscxr.manifest import BundleManifest
 
 QUICK = [
     *["--backbone=resnet18", "--layers=layer1", "--weights=random", "--image-size=64", "--p=3"],

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.images import load_batches
-from training.samples import Sample
-from wscxr.backbone import Backbone
+from training.data.images import load_batches
+from training.data.samples import Sample
 from wscxr.imaging import InputConfig
-from wscxr.patches import patch_features
+from wscxr.model.backbone import Backbone
+from wscxr.model.patches import patch_features
 from wscxr.progress import Track, untracked
 
 MEMORY_BUDGET = 1 << 30

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from training.samples import Sample
+from training.data.samples import Sample
 from wscxr.errors import DataError, ImageError
 from wscxr.imaging import InputConfig, Radiograph, read_radiograph, to_model_input
 from wscxr.progress import Track, untracked

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
 from training.config import TrainConfig
-from training.samples import Label, Sample, patient_groups, with_label
+from training.data.samples import Label, Sample, patient_groups, with_label
 from wscxr.errors import NotEnoughImages
 
 

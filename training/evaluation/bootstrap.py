@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
-from training.results import Estimate
+from training.evaluation.results import Estimate
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

@@ -11,8 +11,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from training.results import Confounder, ConfounderCheck
-from training.trivial_features import TrivialFeatures
+from training.evaluation.results import Confounder, ConfounderCheck
+from training.evaluation.trivial_features import TrivialFeatures
 
 NEAR = 0.8
 """A trivial feature comes near the model when it goes this part of the way from chance, an AUROC

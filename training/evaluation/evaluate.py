@@ -7,17 +7,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.annotations import Annotations
-from training.confounders import check_confounders
-from training.images import in_batches, open_radiograph
-from training.localisation import localise
-from training.metrics import calibration_check, check_classes, image_metrics
-from training.results import EvaluatedBundle, Evaluation, OodShare, ScoredImage
-from training.samples import Label, Sample, patient_groups
-from training.trivial_features import TrivialFeatures, trivial_features
-from wscxr.bundle import Bundle
+from training.data.annotations import Annotations
+from training.data.images import in_batches, open_radiograph
+from training.data.samples import Label, Sample, patient_groups
+from training.evaluation.confounders import check_confounders
+from training.evaluation.localisation import localise
+from training.evaluation.metrics import calibration_check, check_classes, image_metrics
+from training.evaluation.results import EvaluatedBundle, Evaluation, OodShare, ScoredImage
+from training.evaluation.trivial_features import TrivialFeatures, trivial_features
+from wscxr.bundle.manifest import BundleManifest
+from wscxr.bundle.store import Bundle
 from wscxr.errors import NotEnoughImages
-from wscxr.manifest import BundleManifest
 from wscxr.progress import Track, untracked
 
 

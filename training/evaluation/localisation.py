@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from training.annotations import GRID
-from training.results import Localisation, LocalisationMetrics
+from training.data.annotations import GRID
+from training.evaluation.results import Localisation, LocalisationMetrics
 from wscxr.errors import DataError, NotEnoughImages
 
 LEVELS = 1 << 16
@@ -39,7 +39,7 @@ def localise(maps: Sequence[NDArray[np.float32]], lesions: Lesions) -> Localisat
         The anomaly map of each annotated image, float32 of shape (H', W'), of any size.
     lesions
         For each of these images its lesions, at least one; bool of shape (GRID, GRID), as
-        `training.annotations.Annotations.lesions` gives them.
+        `training.data.annotations.Annotations.lesions` gives them.
 
     Raises
     ------

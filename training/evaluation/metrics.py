@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, roc_curve
 
-from training.bootstrap import CONFIDENCE, estimate_areas
-from training.results import CalibrationCheck, Estimate, ImageMetrics, OperatingPoint
-from wscxr.calibration import Calibration
+from training.evaluation.bootstrap import CONFIDENCE, estimate_areas
+from training.evaluation.results import CalibrationCheck, Estimate, ImageMetrics, OperatingPoint
 from wscxr.errors import NotEnoughImages
+from wscxr.model.calibration import Calibration
 
 LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 21))
 """At which levels p-values are checked."""

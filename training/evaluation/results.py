@@ -7,9 +7,9 @@ import json
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from training.samples import Label
-from wscxr.calibration import Decision
-from wscxr.manifest import Provenance
+from training.data.samples import Label
+from wscxr.bundle.manifest import Provenance
+from wscxr.model.calibration import Decision
 
 
 class _Result(BaseModel):
@@ -42,7 +42,7 @@ class ImageMetrics(_Result):
     n_normal, n_abnormal
         Number of images.
     auroc, average_precision
-        Threshold-free, with bootstrap intervals; see `training.bootstrap.estimate_areas`.
+        Threshold-free, with the bootstrap intervals of `estimate_areas`.
     at_bundle_threshold
         At the bundle's own threshold, which was set without any of these images.
     at_youden_point

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from training.results import Estimate, Evaluation, LocalisationMetrics
+    from training.evaluation.results import Estimate, Evaluation, LocalisationMetrics
 
 
 def show(found: "Evaluation", console: Console) -> None:

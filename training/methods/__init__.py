@@ -4,12 +4,12 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from training.baselines.authors import AuthorsRecipe
-from training.baselines.patchcore import PatchCore
-from training.baselines.simplenet import SimpleNet
-from training.method import Method
-from training.positional_method import PositionalWscxr
-from training.wscxr_method import Wscxr
+from training.methods.authors import AuthorsRecipe
+from training.methods.base import Method
+from training.methods.patchcore import PatchCore
+from training.methods.positional import PositionalWscxr
+from training.methods.simplenet import SimpleNet
+from training.methods.wscxr import Wscxr
 
 AnyMethod = Annotated[
     PositionalWscxr | Wscxr | AuthorsRecipe | PatchCore | SimpleNet, Field(discriminator="name")

@@ -7,11 +7,11 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from training.fitting import descend, draw
-from training.method import Checkpoint, Fit, Method
-from wscxr.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
-from wscxr.mining import mine, nearest_normal_distance
-from wscxr.mixing import draw_alpha, mix
+from training.methods.base import Checkpoint, Fit, Method
+from training.methods.fitting import descend, draw
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
+from wscxr.model.mining import mine, nearest_normal_distance
+from wscxr.model.mixing import draw_alpha, mix
 from wscxr.progress import Track, untracked
 
 MARGIN = 0.5
@@ -21,7 +21,7 @@ MARGIN = 0.5
 class AuthorsRecipe(Method):
     """WSCXR (Ni et al., arXiv 2311.09642) by the recipe of its authors' public code.
 
-    It differs from the paper's text, which is `training.wscxr_method.Wscxr`:
+    It differs from the paper's text, which is `training.methods.wscxr.Wscxr`:
 
     - Mining scores an anomaly feature by its mean distance to the 5 nearest of a coreset that
       holds half of the normal set, in place of Eq. 4.
@@ -37,7 +37,7 @@ class AuthorsRecipe(Method):
     coreset is a random half drawn with the seed: greedy selection of a half takes half a minute of
     one core for 50,000 features of 256 channels, and grows with the square of their number. Mixed
     features are drawn as they are needed. The authors' choice of the epoch by test score is no
-    part of a method; see `training.reproduce`.
+    part of a method; see `training.paper`.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from wscxr.heads import Head
+from wscxr.model.heads import Head
 from wscxr.progress import Track, untracked
 
 Checkpoint = Callable[[Head], None]

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor
 
-from training.method import CHECKPOINTS
+from training.methods.base import CHECKPOINTS
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 

@@ -9,10 +9,10 @@ from pydantic import Field
 from sklearn.random_projection import GaussianRandomProjection, johnson_lindenstrauss_min_dim
 from torch import Tensor
 
-from training.fitting import one_thread
-from training.method import Checkpoint, Fit, Method
-from wscxr.memory_bank import MemoryBank, MemoryBankConfig
-from wscxr.mining import nearest_normal_distance
+from training.methods.base import Checkpoint, Fit, Method
+from training.methods.fitting import one_thread
+from wscxr.model.heads.memory_bank import MemoryBank, MemoryBankConfig
+from wscxr.model.mining import nearest_normal_distance
 from wscxr.progress import Track, untracked
 
 _DISTORTION = 0.9

@@ -8,13 +8,13 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from training.fitting import descend
-from training.method import Checkpoint, Fit, Method
-from wscxr.detector import ScoreRule, image_score
-from wscxr.discriminator import discriminator_loss
-from wscxr.mining import mine
-from wscxr.mixing import draw_alpha, mix
-from wscxr.positional import PositionalConfig, PositionalDiscriminator, log_distance
+from training.methods.base import Checkpoint, Fit, Method
+from training.methods.fitting import descend
+from wscxr.model.detector import ScoreRule, image_score
+from wscxr.model.heads.discriminator import discriminator_loss
+from wscxr.model.heads.positional import PositionalConfig, PositionalDiscriminator, log_distance
+from wscxr.model.mining import mine
+from wscxr.model.mixing import draw_alpha, mix
 from wscxr.progress import Track, untracked
 
 _BLOCK = 32
@@ -33,7 +33,7 @@ class PositionalWscxr(Method):
     Patch features are centred by the mean of the normal set at their place and whitened by its
     covariance; then anomaly features are mixed with normal ones (Eq. 6) and a linear discriminator
     is trained (Eq. 7). How unusual the image is as a whole is added to its score, the more so the
-    fewer anomaly images there are. See `wscxr.positional.PositionalDiscriminator`.
+    fewer anomaly images there are. See `wscxr.model.heads.positional.PositionalDiscriminator`.
 
     Attributes
     ----------

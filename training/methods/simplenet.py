@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_linear_bn_weights
 
-from training.fitting import descend, draw, mean_and_std
-from training.method import Checkpoint, Fit, Method
-from wscxr.discriminator import Discriminator, DiscriminatorConfig
+from training.methods.base import Checkpoint, Fit, Method
+from training.methods.fitting import descend, draw, mean_and_std
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
 from wscxr.progress import Track, untracked
 
 MARGIN = 0.5

@@ -7,11 +7,11 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from training.fitting import descend, draw, mean_and_std
-from training.method import Checkpoint, Fit, Method
-from wscxr.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
-from wscxr.mining import mine, nearest_normal_distance
-from wscxr.mixing import draw_alpha, mix
+from training.methods.base import Checkpoint, Fit, Method
+from training.methods.fitting import descend, draw, mean_and_std
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
+from wscxr.model.mining import mine, nearest_normal_distance
+from wscxr.model.mixing import draw_alpha, mix
 from wscxr.progress import Track, untracked
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import resnet18
 
-from training.baselines.cutpaste_augment import CLASSES, three_views
-from training.baselines.network import Budget, ImageScorer, Network, ScorerCheckpoint
-from training.fitting import checkpoint_steps, draw
+from training.methods.fitting import checkpoint_steps, draw
+from training.paper.cutpaste_augment import CLASSES, three_views
+from training.paper.network import Budget, ImageScorer, Network, ScorerCheckpoint
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit
 
-from training.samples import Label, Sample, find_samples, patient_groups, read_samples, with_label
+from training.data.samples import (
+    Label,
+    Sample,
+    find_samples,
+    patient_groups,
+    read_samples,
+    with_label,
+)
 from wscxr.errors import DataError
 
 POOL_NORMALS = 625

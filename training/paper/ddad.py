@@ -9,10 +9,10 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from training.baselines.ddad_autoencoder import DOWNSAMPLING, AutoencoderU, reconstruction_loss
-from training.baselines.ddad_ensemble import DualEnsemble
-from training.baselines.network import Budget, ImageScorer, Network, ScorerCheckpoint
-from training.fitting import checkpoint_steps, draw, one_thread
+from training.methods.fitting import checkpoint_steps, draw, one_thread
+from training.paper.ddad_autoencoder import DOWNSAMPLING, AutoencoderU, reconstruction_loss
+from training.paper.ddad_ensemble import DualEnsemble
+from training.paper.network import Budget, ImageScorer, Network, ScorerCheckpoint
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from training.baselines.ddad_autoencoder import AutoencoderU
+from training.paper.ddad_autoencoder import AutoencoderU
 
 
 class DualEnsemble(nn.Module):

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from training.metrics import operating_point, youden_threshold
-from training.reproduce.records import Measured
-from wscxr.calibration import Calibration
+from training.evaluation.metrics import operating_point, youden_threshold
+from training.paper.records import Measured
+from wscxr.model.calibration import Calibration
 
 
 @dataclass(frozen=True, eq=False)

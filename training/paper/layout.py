@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from training.reproduce.records import Measured, Record
-from training.reproduce.tables import Row
+from training.paper.records import Measured, Record
+from training.paper.tables import Row
 
 _PROTOCOLS = {
     "honest": "nothing is chosen on test data; accuracy and F1 at the calibrated threshold",

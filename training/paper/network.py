@@ -80,7 +80,7 @@ class Network(BaseModel, ABC):
         track
             Told of each step.
         checkpoint
-            Called `training.method.CHECKPOINTS` times during training, the last time at its end;
+            Called `training.methods.base.CHECKPOINTS` times, the last time at the end;
             only the ``paper`` protocol looks there.
 
         Raises

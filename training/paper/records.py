@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from training.results import OperatingPoint
+from training.evaluation.results import OperatingPoint
 from wscxr.errors import DataError
 from wscxr.files import write_file
 

@@ -11,25 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.baselines.network import ImageScorer, Network
 from training.config import TrainConfig
-from training.features import extract_features
-from training.fitting import computing_threads
-from training.images import load_batches
-from training.method import Method, fit_maps
-from training.reproduce.dataset import TableData
-from training.reproduce.judge import Snapshot, judge
-from training.reproduce.records import Record, RecordStore
-from training.reproduce.tables import Row
-from training.samples import Label, Sample
-from training.splits import TrainSplit, draw_split
+from training.data.features import extract_features
+from training.data.images import load_batches
+from training.data.samples import Label, Sample
+from training.data.splits import TrainSplit, draw_split
+from training.methods.base import Method, fit_maps
+from training.methods.fitting import computing_threads
+from training.paper.dataset import TableData
+from training.paper.judge import Snapshot, judge
+from training.paper.network import ImageScorer, Network
+from training.paper.records import Record, RecordStore
+from training.paper.tables import Row
 from wscxr import __version__
-from wscxr.backbone import Backbone, build_backbone
-from wscxr.detector import Detector
-from wscxr.heads import Head
 from wscxr.imaging import InputConfig
+from wscxr.model.backbone import Backbone, build_backbone
+from wscxr.model.detector import Detector
+from wscxr.model.heads import Head
+from wscxr.model.weights import imagenet_normalisation, weights_sha256
 from wscxr.progress import Track, untracked
-from wscxr.weights import imagenet_normalisation, weights_sha256
 
 _SCORED_TOGETHER = 32
 """Images that a network scores in one batch."""

@@ -8,18 +8,18 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from training.baselines.network import Budget
 from training.config import TrainConfig
-from training.confounders import check_confounders
-from training.images import in_batches, open_radiograph
-from training.method import Method
-from training.reproduce.dataset import read_table_data
-from training.reproduce.layout import Cell, cells_of, markdown
-from training.reproduce.records import RecordStore
-from training.reproduce.runs import Run, Runner
-from training.reproduce.tables import Row, TableName, rows_of
-from training.samples import Label, Sample, patient_groups
-from training.trivial_features import TrivialFeatures, trivial_features
+from training.data.images import in_batches, open_radiograph
+from training.data.samples import Label, Sample, patient_groups
+from training.evaluation.confounders import check_confounders
+from training.evaluation.trivial_features import TrivialFeatures, trivial_features
+from training.methods.base import Method
+from training.paper.dataset import read_table_data
+from training.paper.layout import Cell, cells_of, markdown
+from training.paper.network import Budget
+from training.paper.records import RecordStore
+from training.paper.runs import Run, Runner
+from training.paper.tables import Row, TableName, rows_of
 from wscxr.errors import ConfigError
 from wscxr.files import write_file
 from wscxr.progress import Track, untracked
@@ -52,7 +52,7 @@ def reproduce(
     table
         ``table1``, ``table2`` or ``ablation``.
     data
-        See `training.reproduce.dataset.read_table_data`.
+        See `training.paper.dataset.read_table_data`.
     out
         Folder for ``runs/``, one JSON file for each run, and for the table as ``.md`` and as
         ``.json``. Runs found there are not done again.

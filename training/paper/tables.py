@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from training.baselines.authors import AuthorsRecipe
-from training.baselines.cutpaste import CutPaste
-from training.baselines.ddad import Ddad
-from training.baselines.network import Budget, Network
-from training.baselines.patchcore import PatchCore
-from training.baselines.simplenet import SimpleNet
-from training.baselines.squid import Squid
-from training.method import Method
-from training.positional_method import PositionalWscxr
-from training.wscxr_method import Wscxr
+from training.methods.authors import AuthorsRecipe
+from training.methods.base import Method
+from training.methods.patchcore import PatchCore
+from training.methods.positional import PositionalWscxr
+from training.methods.simplenet import SimpleNet
+from training.methods.wscxr import Wscxr
+from training.paper.cutpaste import CutPaste
+from training.paper.ddad import Ddad
+from training.paper.network import Budget, Network
+from training.paper.squid import Squid
 
 
 class TableName(StrEnum):

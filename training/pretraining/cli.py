@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from wscxr.cli.console import Tracker, progress_bars
-from wscxr.cli.options import Device
+from wscxr.console import Tracker, progress_bars
+from wscxr.options import Device
 
 app = typer.Typer()
 
@@ -42,8 +42,8 @@ def pretrain(
 ) -> None:
     """Train a backbone on unlabelled radiographs, by self-supervision."""
     from training.config import validated
-    from training.pretrain import PretrainConfig, find_unlabelled
-    from training.pretrain import pretrain as run
+    from training.pretraining.backbone import PretrainConfig, find_unlabelled
+    from training.pretraining.backbone import pretrain as run
     from wscxr.device import resolve_device
 
     options = {

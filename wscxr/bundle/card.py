@@ -1,6 +1,6 @@
 """The model card that goes into every bundle."""
 
-from wscxr.manifest import BundleManifest
+from wscxr.bundle.manifest import BundleManifest
 
 _TEMPLATE = """\
 # Model card

@@ -12,14 +12,14 @@ import torchvision
 from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt
 
 from wscxr import __version__
-from wscxr.backbone import BackboneConfig
-from wscxr.calibration import Calibration
-from wscxr.detector import ScoreRule
-from wscxr.heads import HeadConfig
-from wscxr.heatmap import ColourScale
 from wscxr.imaging import InputConfig
-from wscxr.ood import OodConfig
-from wscxr.weights import WeightsSource
+from wscxr.model.backbone import BackboneConfig
+from wscxr.model.calibration import Calibration
+from wscxr.model.detector import ScoreRule
+from wscxr.model.heads import HeadConfig
+from wscxr.model.ood import OodConfig
+from wscxr.model.weights import WeightsSource
+from wscxr.results.png import ColourScale
 
 SCHEMA_VERSION: Literal[3] = 3
 
@@ -102,7 +102,7 @@ class BundleManifest(_Part):
     schema_version
         Version of this schema.
     backbone, backbone_sha256
-        Architecture, layers and source of the weights; `wscxr.weights.weights_sha256` of them.
+        Architecture, layers and source of the weights; `weights_sha256` of them.
     input
         How a radiograph becomes a model input.
     p

@@ -13,7 +13,7 @@ ARCHITECTURE = "regnet_x_400mf"
 
 _STORES = (
     # A checkout, or an editable installation of it; then what a wheel installs.
-    Path(__file__).resolve().parents[1] / "model_store",
+    Path(__file__).resolve().parents[2] / "model_store",
     Path(sys.prefix) / "share" / "wscxr" / "model_store",
 )
 

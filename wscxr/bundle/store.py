@@ -18,9 +18,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wscxr.backbone import Backbone, BackboneConfig, build_backbone
-from wscxr.calibration import Decision
-from wscxr.detector import Detector
+from wscxr.bundle.card import model_card
+from wscxr.bundle.golden import GoldenCase, GoldenScores, Scorer, check_golden, make_golden
+from wscxr.bundle.manifest import SCHEMA_VERSION, BundleManifest, FileName
 from wscxr.errors import (
     BundleDamaged,
     BundleExists,
@@ -32,12 +32,12 @@ from wscxr.errors import (
     WeightsUnavailable,
 )
 from wscxr.files import default_mode
-from wscxr.golden import GoldenCase, GoldenScores, Scorer, check_golden, make_golden
 from wscxr.imaging import Radiograph, to_model_input
-from wscxr.manifest import SCHEMA_VERSION, BundleManifest, FileName
-from wscxr.model_card import model_card
-from wscxr.ood import OodScorer
-from wscxr.weights import WeightsSource, half_where_exact, weights_sha256
+from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
+from wscxr.model.calibration import Decision
+from wscxr.model.detector import Detector
+from wscxr.model.ood import OodScorer
+from wscxr.model.weights import WeightsSource, half_where_exact, weights_sha256
 
 _MANIFEST = "bundle.json"
 _GOLDEN = TypeAdapter(Annotated[list[GoldenCase], Field(min_length=1)])

@@ -1,6 +1,6 @@
 """From the bytes of a file to the input of a model; every input limit lives here."""
 
-from wscxr.imaging.dicom_rules import Assumed, DicomRules, LateralRule
+from wscxr.imaging.dicom.rules import Assumed, DicomRules, LateralRule
 from wscxr.imaging.folder import find_images
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.model_input import InputConfig, Intensity, to_model_input, to_unit_range

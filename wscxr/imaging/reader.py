@@ -1,7 +1,7 @@
 """Bytes -> Radiograph, whatever the format."""
 
 from wscxr.errors import BlankImage, EmptyFile, FileTooLarge, UnsupportedFormat
-from wscxr.imaging.dicom_rules import DicomRules
+from wscxr.imaging.dicom.rules import DicomRules
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.imaging.raster import RASTER_SIGNATURES, read_raster

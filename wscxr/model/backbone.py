@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from wscxr import shipped
+from wscxr.bundle import shipped
 from wscxr.errors import ConfigError, WeightsError
-from wscxr.weights import WeightsSource, fetch_imagenet_weights, read_weights
+from wscxr.model.weights import WeightsSource, fetch_imagenet_weights, read_weights
 
 _DEFAULT_LAYERS = {
     # The paper's choice for DenseNet121: "the fourth layer".
@@ -216,7 +216,7 @@ def build_backbone(
     Raises
     ------
     ConfigError, WeightsError, WeightsUnavailable
-        See `Backbone`, `Backbone.load_weights` and `wscxr.weights`.
+        See `Backbone`, `Backbone.load_weights` and `wscxr.model.weights`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -6,10 +6,10 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from wscxr.backbone import Backbone
-from wscxr.heads import Head
-from wscxr.patches import patch_features
-from wscxr.positional import PositionalDiscriminator
+from wscxr.model.backbone import Backbone
+from wscxr.model.heads import Head
+from wscxr.model.heads.positional import PositionalDiscriminator
+from wscxr.model.patches import patch_features
 
 _BLOCK = 16
 """Images whose patch features are scored together."""

@@ -17,7 +17,7 @@ class WeightsSource(StrEnum):
     """Where backbone weights come from."""
 
     CXR = "cxr"
-    """The project's own, trained on chest X-rays by self-supervision; see `wscxr.shipped`."""
+    """The project's own, trained on chest X-rays by self-supervision: `wscxr.bundle.shipped`."""
 
     IMAGENET = "imagenet"
     """torchvision's own, downloaded once and cached by PyTorch."""

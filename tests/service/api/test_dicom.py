@@ -19,11 +19,11 @@ from service.pacs.related import dicom_files
 from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, picture, written
 from tests.service import pictures
 from tests.service.serving import PATIENCE_S, make_settings, running
-from wscxr.bundle import Bundle
-from wscxr.dicom_results import Algorithm, ResultKind, make_results, to_bytes
+from wscxr.bundle.store import Bundle
 from wscxr.imaging import read_radiograph
+from wscxr.results.dicom import Algorithm, ResultKind, make_results, to_bytes
 
-WSCXR = [sys.executable, "-m", "wscxr.cli"]
+WSCXR = [sys.executable, "-m", "wscxr"]
 
 
 def post(client: httpx.Client, data: bytes, path: str = "/v1/predict/dicom") -> httpx.Response:

@@ -3,7 +3,7 @@ from uuid import UUID
 import pytest
 
 from service.errors import MapNotFound, MapTooLarge
-from service.maps import MapCache
+from service.scoring.map_cache import MapCache
 
 A, B = UUID(int=1), UUID(int=2)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service import runtime as runtime_module
 from service.app import create_app
-from service.registry import Registry, load_models
+from service.scoring import runtime as runtime_module
+from service.scoring.registry import Registry, load_models
 from service.settings import Settings
 from tests.service import pictures
+from tests.service.http.test_bad_input import check_problem
 from tests.service.serving import PATIENCE_S, make_settings, running
-from tests.service.test_bad_input import check_problem
 
 
 def test_models(client: httpx.Client) -> None:

@@ -8,8 +8,9 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from service import examples, schemas
+from service.api import schemas
 from service.app import create_app
+from service.http import examples
 from tests.service.serving import RunningServer, make_settings
 
 # The document does not depend on what is loaded, so it is there before any server runs.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.service import pictures
 from tests.service.serving import RunningServer, make_settings, running
-from wscxr.bundle import Bundle, Prediction
+from wscxr.bundle.store import Bundle, Prediction
 from wscxr.imaging import read_radiograph
 
 

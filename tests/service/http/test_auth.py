@@ -5,8 +5,8 @@ import httpx
 import pytest
 
 from tests.service import pictures
+from tests.service.http.test_bad_input import check_problem
 from tests.service.serving import make_settings, running
-from tests.service.test_bad_input import check_problem
 
 KEY = "an-api-key-of-good-length-é"
 

@@ -4,7 +4,7 @@ import pytest
 
 from service import errors
 from service.errors import ServiceError
-from service.problems import to_problem
+from service.http.problems import to_problem
 from wscxr.errors import CorruptImage, FileTooLarge, ImageError, TooManyPixels, UnsupportedFormat
 
 ID = "0b0e4a0e-6f0b-4c39-8f0b-2f6f7d1c9a55"

@@ -8,9 +8,9 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from service.limits import BodyLimitMiddleware
+from service.http.limits import BodyLimitMiddleware
+from tests.service.http.test_bad_input import check_problem
 from tests.service.serving import PATIENCE_S, make_settings, running
-from tests.service.test_bad_input import check_problem
 
 LIMIT = 2_000_000
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'

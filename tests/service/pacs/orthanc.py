@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from service.multipart import RELATED, related
+from service.http.multipart import RELATED, related
 from tests.service.serving import PATIENCE_S, wait_for
 
 USER, PASSWORD = "bridge", "not-a-secret"

@@ -38,7 +38,7 @@ def pacs(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``wscxr pacs ...`` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "wscxr.cli", "pacs", *command],
+        [sys.executable, "-m", "wscxr", "pacs", *command],
         env=environment(archive, scorer, folder, **more),
         capture_output=True,
         text=True,
@@ -55,7 +55,7 @@ class WatcherProcess:
         self.output = folder / "output"
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "wscxr.cli", "pacs", "watch"],
+                [sys.executable, "-m", "wscxr", "pacs", "watch"],
                 env=env,
                 stdout=output,
                 stderr=output,

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 from starlette.responses import JSONResponse, Response
 
-from service.multipart import RELATED, related
+from service.http.multipart import RELATED, related
 from tests.dicom_files import picture, written
 from tests.service.pacs.orthanc import free_port
 from tests.service.serving import wait_for

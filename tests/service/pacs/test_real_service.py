@@ -18,8 +18,8 @@ from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
 from tests.service.pacs.processes import get
 from tests.service.pacs.studies import studies, study
 from tests.service.serving import PATIENCE_S, RunningServer, make_settings, running, wait_for
-from wscxr.dicom_results import is_own_result
 from wscxr.errors import ConfigError
+from wscxr.results.dicom import is_own_result
 
 KINDS = 2
 

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batching import Batcher, Scored
 from service.errors import InferenceFailed, QueueFull, ShuttingDown
-from service.metrics import Metrics
+from service.scoring.batching import Batcher, Scored
+from service.scoring.metrics import Metrics
 from tests.service.serving import PATIENCE_S
-from wscxr.bundle import Prediction
-from wscxr.calibration import Decision
+from wscxr.bundle.store import Prediction
+from wscxr.model.calibration import Decision
 
 BROKEN = -1.0
 FOREVER_S = 3600.0

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.service import pictures
+from tests.service.http.test_bad_input import check_problem
 from tests.service.serving import (
     PATIENCE_S,
     HeldDetector,
@@ -18,7 +19,6 @@ from tests.service.serving import (
     running,
     wait_for,
 )
-from tests.service.test_bad_input import check_problem
 
 FILES = {"file": pictures.png()}
 
@@ -118,7 +118,7 @@ def test_what_nobody_foresaw(
     def broken(_: bytes, __: object) -> None:
         raise RuntimeError("patient Jane Doe")
 
-    monkeypatch.setattr("service.pipeline.read_radiograph", broken)
+    monkeypatch.setattr("service.scoring.pipeline.read_radiograph", broken)
     field = "files" if path.endswith("batch") else "file"
     response = httpx.post(held.url + path, files={field: pictures.png()})
     assert "Jane" not in response.text

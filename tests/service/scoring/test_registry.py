@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import ModelNotFound, ModelRequired
-from service.registry import find_bundles, load_models
+from service.scoring.registry import find_bundles, load_models
 from tests.service.serving import make_settings
 from wscxr.errors import BundleDamaged, BundleError, BundleNotFound, DeviceUnavailable
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.helpers import encode, noise, png_chunk
-from training.annotations import GRID, read_boxes, read_masks
+from training.data.annotations import GRID, read_boxes, read_masks
 from wscxr.errors import DataError, ManifestError
 
 HALF = GRID // 2

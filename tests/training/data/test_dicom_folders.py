@@ -8,10 +8,10 @@ from PIL import Image
 
 from tests.dicom_files import dataset, written
 from tests.helpers import CPU, tiny_config
-from training.annotations import read_boxes
-from training.samples import load_samples
+from training.data.annotations import read_boxes
+from training.data.samples import load_samples
 from training.train import train
-from wscxr.bundle import Bundle
+from wscxr.bundle.store import Bundle
 from wscxr.imaging import read_radiograph
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from tests.helpers import CPU, SIZE, RecordingTrack, random_backbone
-from training.features import MEMORY_BUDGET, extract_features
-from training.samples import Label, Sample, find_samples
-from wscxr.backbone import Backbone
+from training.data.features import MEMORY_BUDGET, extract_features
+from training.data.samples import Label, Sample, find_samples
 from wscxr.errors import DataError
 from wscxr.imaging import InputConfig, read_radiograph, to_model_input
-from wscxr.patches import patch_features
+from wscxr.model.backbone import Backbone
+from wscxr.model.patches import patch_features
 
 CONFIG = InputConfig(size=SIZE)
 

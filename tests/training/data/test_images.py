@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.helpers import RecordingTrack, encode, noise
-from training import images as images_module
-from training.images import BATCH, in_batches, load_batches, open_radiograph, readable
-from training.samples import Label, Sample
+from training.data import images as images_module
+from training.data.images import BATCH, in_batches, load_batches, open_radiograph, readable
+from training.data.samples import Label, Sample
 from wscxr.errors import DataError
 from wscxr.imaging import InputConfig, read_radiograph, to_model_input
 

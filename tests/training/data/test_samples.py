@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from training.samples import (
+from training.data.samples import (
     Label,
     Sample,
     find_samples,

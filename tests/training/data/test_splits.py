@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import tiny_config
-from training.samples import Label, Sample
-from training.splits import TrainSplit, draw_split
+from training.data.samples import Label, Sample
+from training.data.splits import TrainSplit, draw_split
 from wscxr.errors import NotEnoughImages
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from training.bootstrap import estimate_areas, weighted_areas
-from training.results import Estimate
+from training.evaluation.bootstrap import estimate_areas, weighted_areas
+from training.evaluation.results import Estimate
 
 # --- the areas ----------------------------------------------------------------------------------
 

@@ -8,17 +8,17 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.helpers import RecordingTrack, encode, noise
-from training.annotations import read_boxes, read_masks
-from training.evaluation import evaluate
-from training.images import BATCH, open_radiograph
-from training.localisation import localise
-from training.results import Evaluation
-from training.samples import Label, Sample, load_samples, patient_groups
-from training.trivial_features import trivial_features
-from wscxr.bundle import Bundle, Prediction
-from wscxr.calibration import Decision
+from training.data.annotations import read_boxes, read_masks
+from training.data.images import BATCH, open_radiograph
+from training.data.samples import Label, Sample, load_samples, patient_groups
+from training.evaluation.evaluate import evaluate
+from training.evaluation.localisation import localise
+from training.evaluation.results import Evaluation
+from training.evaluation.trivial_features import trivial_features
+from wscxr.bundle.store import Bundle, Prediction
 from wscxr.errors import DataError, NotEnoughImages
 from wscxr.imaging import read_radiograph
+from wscxr.model.calibration import Decision
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_each_file_is_read_once_and_told_of(
         read.append(path)
         return open_radiograph(path)
 
-    monkeypatch.setattr("training.evaluation.open_radiograph", spy)
+    monkeypatch.setattr("training.evaluation.evaluate.open_radiograph", spy)
     track = RecordingTrack()
     evaluate(trained_bundle, samples, track=track)
     assert sorted(read) == sorted(sample.path for sample in samples)

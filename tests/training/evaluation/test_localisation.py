@@ -15,9 +15,9 @@ from sklearn.metrics import jaccard_score, roc_auc_score
 from torch.nn import functional
 
 from tests.helpers import radiograph
-from training import localisation
-from training.annotations import GRID, read_masks
-from training.localisation import (
+from training.data.annotations import GRID, read_masks
+from training.evaluation import localisation
+from training.evaluation.localisation import (
     lesion_recall,
     localise,
     location_prior,
@@ -26,9 +26,9 @@ from training.localisation import (
     sweep_threshold,
     upsample,
 )
-from training.results import LocalisationMetrics
+from training.evaluation.results import LocalisationMetrics
 from wscxr.errors import DataError, NotEnoughImages
-from wscxr.heatmap import ColourScale, heat_png
+from wscxr.results.png import ColourScale, heat_png
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from training.metrics import LEVELS, calibration_check, image_metrics, youden_threshold
-from training.results import ImageMetrics
-from wscxr.calibration import Calibration
+from training.evaluation.metrics import LEVELS, calibration_check, image_metrics, youden_threshold
+from training.evaluation.results import ImageMetrics
 from wscxr.errors import NotEnoughImages
+from wscxr.model.calibration import Calibration
 
 
 def metrics(

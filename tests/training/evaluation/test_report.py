@@ -16,17 +16,17 @@ import pytest
 from PIL import Image
 
 from tests.helpers import encode
-from training.annotations import Annotations, read_masks
-from training.evaluation import evaluate
-from training.report import render_report, write_report
-from training.report.charts import draw_charts
-from training.report.gallery import SIDE, choose_cases, draw_gallery
-from training.report.promise import chance_range, judge_promise
-from training.results import Estimate, Evaluation, ScoredImage
-from training.samples import Label, Sample, load_samples
-from wscxr.bundle import Bundle
-from wscxr.calibration import Decision
+from training.data.annotations import Annotations, read_masks
+from training.data.samples import Label, Sample, load_samples
+from training.evaluation.evaluate import evaluate
+from training.evaluation.report import render_report, write_report
+from training.evaluation.report.charts import draw_charts
+from training.evaluation.report.gallery import SIDE, choose_cases, draw_gallery
+from training.evaluation.report.promise import chance_range, judge_promise
+from training.evaluation.results import Estimate, Evaluation, ScoredImage
+from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError, DataError
+from wscxr.model.calibration import Decision
 
 VOID = {"meta", "img", "br", "link", "base", "input", "embed", "source"}
 

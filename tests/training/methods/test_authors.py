@@ -8,19 +8,19 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack
-from training.baselines import authors
-from training.baselines.authors import MARGIN, AuthorsRecipe
-from training.baselines.network import Budget
 from training.config import TrainConfig
-from training.method import CHECKPOINTS, Fit
-from training.reproduce.tables import TableName, rows_of
-from training.samples import load_samples
+from training.data.samples import load_samples
+from training.methods import authors
+from training.methods.authors import MARGIN, AuthorsRecipe
+from training.methods.base import CHECKPOINTS, Fit
+from training.paper.network import Budget
+from training.paper.tables import TableName, rows_of
 from training.train import train
-from wscxr.bundle import Bundle
-from wscxr.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError
-from wscxr.heads import Head
-from wscxr.mining import nearest_normal_distance
+from wscxr.model.heads import Head
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.model.mining import nearest_normal_distance
 
 CHANNELS = 6
 

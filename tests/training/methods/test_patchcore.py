@@ -12,15 +12,15 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack, folder_content
-from training.baselines.patchcore import PatchCore, farthest_first
 from training.config import TrainConfig
-from training.images import open_radiograph
-from training.method import Fit
-from training.samples import Label, find_samples
+from training.data.images import open_radiograph
+from training.data.samples import Label, find_samples
+from training.methods.base import Fit
+from training.methods.patchcore import PatchCore, farthest_first
 from training.train import train
-from wscxr.bundle import Bundle
-from wscxr.heads import Head
-from wscxr.memory_bank import MemoryBank
+from wscxr.bundle.store import Bundle
+from wscxr.model.heads import Head
+from wscxr.model.heads.memory_bank import MemoryBank
 
 NO_ANOMALY = torch.zeros(0, 0)
 

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack
-from training.method import CHECKPOINTS, Fit, fit_maps
-from training.positional_method import PositionalWscxr
-from wscxr.detector import ScoreRule, image_score
+from training.methods.base import CHECKPOINTS, Fit, fit_maps
+from training.methods.positional import PositionalWscxr
 from wscxr.errors import ConfigError
-from wscxr.heads import Head
-from wscxr.positional import PositionalDiscriminator
+from wscxr.model.detector import ScoreRule, image_score
+from wscxr.model.heads import Head
+from wscxr.model.heads.positional import PositionalDiscriminator
 
 SIDE, CHANNELS = 4, 6
 

@@ -10,16 +10,16 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack, folder_content
-from training.baselines.simplenet import MARGIN, SimpleNet, SimpleNetwork
 from training.config import TrainConfig
-from training.images import open_radiograph
-from training.method import CHECKPOINTS, Fit
-from training.samples import Label, find_samples
+from training.data.images import open_radiograph
+from training.data.samples import Label, find_samples
+from training.methods.base import CHECKPOINTS, Fit
+from training.methods.simplenet import MARGIN, SimpleNet, SimpleNetwork
 from training.train import train
-from wscxr.bundle import Bundle
-from wscxr.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError
-from wscxr.heads import Head
+from wscxr.model.heads import Head
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
 
 NO_ANOMALY = torch.zeros(0, 0)
 CHANNELS = 12

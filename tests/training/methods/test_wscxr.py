@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack
-from training import fitting, wscxr_method
-from training.fitting import checkpoint_steps
-from training.method import CHECKPOINTS, Fit
-from training.wscxr_method import Wscxr
-from wscxr.discriminator import Discriminator, discriminator_loss
+from training.methods import fitting
+from training.methods import wscxr as wscxr_method
+from training.methods.base import CHECKPOINTS, Fit
+from training.methods.fitting import checkpoint_steps
+from training.methods.wscxr import Wscxr
 from wscxr.errors import ConfigError
-from wscxr.heads import Head
-from wscxr.mining import mine, nearest_normal_distance
+from wscxr.model.heads import Head
+from wscxr.model.heads.discriminator import Discriminator, discriminator_loss
+from wscxr.model.mining import mine, nearest_normal_distance
 
 CHANNELS = 6
 

@@ -6,16 +6,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.helpers import CPU, RecordingTrack
-from training.baselines.cutpaste import CutPaste
-from training.baselines.cutpaste_augment import (
+from training.methods.fitting import checkpoint_steps
+from training.paper.cutpaste import CutPaste
+from training.paper.cutpaste_augment import (
     jitter,
     paste_patch,
     paste_scar,
     three_views,
     translate,
 )
-from training.baselines.network import Budget, ImageScorer
-from training.fitting import checkpoint_steps
+from training.paper.network import Budget, ImageScorer
 from wscxr.errors import ConfigError
 from wscxr.imaging import InputConfig, read_radiograph, to_model_input
 

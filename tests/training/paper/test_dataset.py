@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import encode, noise
-from training.reproduce import dataset
-from training.reproduce.dataset import read_table_data
-from training.samples import Label, Sample, with_label
+from training.data.samples import Label, Sample, with_label
+from training.paper import dataset
+from training.paper.dataset import read_table_data
 from wscxr.errors import DataError, NotEnoughImages
 
 

@@ -7,12 +7,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack
-from training.baselines import ddad
-from training.baselines.ddad import Ddad, Discrepancy
-from training.baselines.ddad_autoencoder import AutoencoderU, reconstruction_loss
-from training.baselines.ddad_ensemble import DualEnsemble
-from training.baselines.network import Budget, ImageScorer
-from training.method import CHECKPOINTS
+from training.methods.base import CHECKPOINTS
+from training.paper import ddad
+from training.paper.ddad import Ddad, Discrepancy
+from training.paper.ddad_autoencoder import AutoencoderU, reconstruction_loss
+from training.paper.ddad_ensemble import DualEnsemble
+from training.paper.network import Budget, ImageScorer
 from wscxr.errors import ConfigError
 
 SIZE = 16

@@ -1,9 +1,9 @@
 import pytest
 
-from tests.training.reproduce.test_records import record
-from training.reproduce.layout import Spread, cells_of, markdown
-from training.reproduce.tables import Row
-from training.wscxr_method import Wscxr
+from tests.training.paper.test_records import record
+from training.methods.wscxr import Wscxr
+from training.paper.layout import Spread, cells_of, markdown
+from training.paper.tables import Row
 
 ROWS = [
     Row("wscxr", "WSCXR", Wscxr(), (2, 16), {2: "94.7 ± 1.5"}),

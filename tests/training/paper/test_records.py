@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from training.reproduce.records import Measured, Record, RecordStore
-from training.results import OperatingPoint
+from training.evaluation.results import OperatingPoint
+from training.paper.records import Measured, Record, RecordStore
 from wscxr.errors import DataError
 
 

@@ -10,18 +10,18 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack, random_backbone, tiny_config
-from training.baselines.network import Budget, ImageScorer, Network, ScorerCheckpoint
-from training.evaluation import evaluate
-from training.images import load_batches
-from training.method import CHECKPOINTS
-from training.reproduce.dataset import TableData, read_table_data
-from training.reproduce.records import Record, RecordStore
-from training.reproduce.runs import Run, Runner
-from training.reproduce.tables import Row
-from training.samples import Label
+from training.data.images import load_batches
+from training.data.samples import Label
+from training.evaluation.evaluate import evaluate
+from training.methods.base import CHECKPOINTS
+from training.methods.wscxr import Wscxr
+from training.paper.dataset import TableData, read_table_data
+from training.paper.network import Budget, ImageScorer, Network, ScorerCheckpoint
+from training.paper.records import Record, RecordStore
+from training.paper.runs import Run, Runner
+from training.paper.tables import Row
 from training.train import train
-from training.wscxr_method import Wscxr
-from wscxr.bundle import Bundle
+from wscxr.bundle.store import Bundle
 from wscxr.errors import DataError
 from wscxr.imaging import InputConfig
 from wscxr.progress import Track, untracked

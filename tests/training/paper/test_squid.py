@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.helpers import CPU, RecordingTrack
-from training.baselines.network import Budget, ImageScorer
-from training.baselines.squid import Squid
-from training.baselines.squid.augmentation import shift_and_zoom
-from training.baselines.squid.generator import Generator, Rebuilt
-from training.baselines.squid.inpainting import InpaintingBlock
-from training.baselines.squid.layers import Discriminator
-from training.baselines.squid.losses import discriminator_loss, generator_loss
-from training.baselines.squid.memory import KEPT, MemoryMatrix, MemoryQueue, gumbel_shrinkage
-from training.baselines.squid.patches import cut, join, neighbours
-from training.baselines.squid.scorer import Scorer, evaluating
-from training.baselines.squid.shortcut import MaskedShortcut
-from training.baselines.squid.trainer import Trainer
-from training.fitting import one_thread
-from training.method import CHECKPOINTS
+from training.methods.base import CHECKPOINTS
+from training.methods.fitting import one_thread
+from training.paper.network import Budget, ImageScorer
+from training.paper.squid import Squid
+from training.paper.squid.augmentation import shift_and_zoom
+from training.paper.squid.generator import Generator, Rebuilt
+from training.paper.squid.inpainting import InpaintingBlock
+from training.paper.squid.layers import Discriminator
+from training.paper.squid.losses import discriminator_loss, generator_loss
+from training.paper.squid.memory import KEPT, MemoryMatrix, MemoryQueue, gumbel_shrinkage
+from training.paper.squid.patches import cut, join, neighbours
+from training.paper.squid.scorer import Scorer, evaluating
+from training.paper.squid.shortcut import MaskedShortcut
+from training.paper.squid.trainer import Trainer
 from wscxr.errors import ConfigError
 
 T = TypeVar("T")

@@ -4,7 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers import CPU
-from training.pretrain import PretrainConfig, Pretrained, View, find_unlabelled, pretrain
+from training.pretraining.backbone import (
+    PretrainConfig,
+    Pretrained,
+    View,
+    find_unlabelled,
+    pretrain,
+)
 from wscxr.progress import Track, untracked
 
 EPOCHS = 3

@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 
 from tests.helpers import CPU, RecordingTrack
-from tests.training.pretrain.runs import EPOCHS, STEPS, config, files, run
-from training.pretrain import ObjectiveName, pretrain
+from tests.training.pretraining.runs import EPOCHS, STEPS, config, files, run
+from training.pretraining.backbone import ObjectiveName, pretrain
 from wscxr.errors import DataError
 
 T = TypeVar("T")

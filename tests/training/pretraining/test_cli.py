@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers import run_cli
 from tests.wscxr.test_cli import one_line_error
-from wscxr.bundle import read_manifest
+from wscxr.bundle.store import read_manifest
 
 TINY = ["--backbone=resnet18", "--layer=layer1", "--batch-size=4", "--epochs=1", "--device=cpu"]
 

@@ -4,10 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from training.config import validated
-from training.pretrain import ObjectiveName, PretrainConfig
-from wscxr.backbone import BackboneConfig
+from training.pretraining.backbone import ObjectiveName, PretrainConfig
 from wscxr.errors import ConfigError
-from wscxr.weights import WeightsSource
+from wscxr.model.backbone import BackboneConfig
+from wscxr.model.weights import WeightsSource
 
 
 def test_the_defaults_are_a_small_regnet_from_nothing() -> None:

@@ -3,7 +3,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.pretrain.objectives import Objective, ObjectiveName, matched_patches, vicreg
+from training.pretraining.backbone.objectives import (
+    Objective,
+    ObjectiveName,
+    matched_patches,
+    vicreg,
+)
 
 WHOLE = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 CHANNELS = 5

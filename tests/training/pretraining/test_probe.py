@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.pretrain import probe as module
-from training.pretrain.config import View
-from training.pretrain.probe import effective_rank, probe
-from training.pretrain.views import Views
+from training.pretraining.backbone import probe as module
+from training.pretraining.backbone.config import View
+from training.pretraining.backbone.probe import effective_rank, probe
+from training.pretraining.backbone.views import Views
 
 VIEW = View(size=32)
 

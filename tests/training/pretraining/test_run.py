@@ -9,12 +9,12 @@ import torch
 from safetensors import safe_open
 
 from tests.helpers import CPU, RecordingTrack
-from tests.training.pretrain.runs import EPOCHS, STEPS, config, files, run
-from training.pretrain import ObjectiveName, Pretrained, pretrain
+from tests.training.pretraining.runs import EPOCHS, STEPS, config, files, run
+from training.pretraining.backbone import ObjectiveName, Pretrained, pretrain
 from wscxr import __version__
-from wscxr.backbone import BackboneConfig, build_backbone
 from wscxr.errors import ConfigError, DataError, NotEnoughImages, WeightsUnavailable
-from wscxr.weights import WeightsSource, read_weights
+from wscxr.model.backbone import BackboneConfig, build_backbone
+from wscxr.model.weights import WeightsSource, read_weights
 
 
 @pytest.fixture(scope="module")

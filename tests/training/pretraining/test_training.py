@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.helpers import CPU
-from tests.training.pretrain.runs import STEPS, config
-from training.pretrain.pictures import Pictures
-from training.pretrain.training import Training
+from tests.training.pretraining.runs import STEPS, config
+from training.pretraining.backbone.pictures import Pictures
+from training.pretraining.backbone.training import Training
 from wscxr.errors import ConfigError, WeightsError
 
 

@@ -4,10 +4,10 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from training.pretrain import views
-from training.pretrain.config import View
-from training.pretrain.objectives import matched_patches
-from training.pretrain.views import Views, draw_views
+from training.pretraining.backbone import views
+from training.pretraining.backbone.config import View
+from training.pretraining.backbone.objectives import matched_patches
+from training.pretraining.backbone.views import Views, draw_views
 
 VIEW = View(size=32)
 SIDE = 64

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from wscxr.bundle.golden import TOLERANCE, GoldenCase, GoldenScores, check_golden, make_golden
 from wscxr.errors import GoldenCheckFailed
-from wscxr.golden import TOLERANCE, GoldenCase, GoldenScores, check_golden, make_golden
 from wscxr.imaging import Radiograph
 
 

@@ -7,11 +7,11 @@ from pydantic import ValidationError
 
 from tests.helpers import tiny_detector, tiny_manifest
 from wscxr import __version__
-from wscxr.backbone import BackboneConfig
-from wscxr.calibration import Calibration
-from wscxr.manifest import BundleManifest, Versions
-from wscxr.model_card import model_card
-from wscxr.weights import WeightsSource
+from wscxr.bundle.card import model_card
+from wscxr.bundle.manifest import BundleManifest, Versions
+from wscxr.model.backbone import BackboneConfig
+from wscxr.model.calibration import Calibration
+from wscxr.model.weights import WeightsSource
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import pytest
 from service.settings import Settings
 from tests.helpers import CPU, radiograph, run_cli
 from training.config import TrainConfig
-from wscxr import shipped
-from wscxr.backbone import build_backbone
-from wscxr.bundle import Bundle, read_manifest
+from wscxr.bundle import shipped
+from wscxr.bundle.store import Bundle, read_manifest
 from wscxr.errors import WeightsUnavailable
-from wscxr.weights import WeightsSource, weights_sha256
+from wscxr.model.backbone import build_backbone
+from wscxr.model.weights import WeightsSource, weights_sha256
 
-BUNDLE = Path(__file__).parents[2] / "model_store" / shipped.BUNDLE
+BUNDLE = Path(__file__).parents[3] / "model_store" / shipped.BUNDLE
 
 
 def test_it_loads_and_scores() -> None:

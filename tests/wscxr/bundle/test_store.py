@@ -24,10 +24,10 @@ from tests.helpers import (
     tiny_manifest,
     tiny_ood,
 )
-from wscxr import backbone as backbone_module
-from wscxr import bundle as bundle_module
-from wscxr.backbone import BackboneConfig
-from wscxr.bundle import Bundle, check_absent, read_manifest, write_bundle
+from wscxr.bundle import store as bundle_module
+from wscxr.bundle.golden import make_golden
+from wscxr.bundle.manifest import SCHEMA_VERSION, BundleManifest
+from wscxr.bundle.store import Bundle, check_absent, read_manifest, write_bundle
 from wscxr.errors import (
     BundleDamaged,
     BundleError,
@@ -38,10 +38,10 @@ from wscxr.errors import (
     UnknownSchema,
     WeightsUnavailable,
 )
-from wscxr.golden import make_golden
 from wscxr.imaging import to_model_input
-from wscxr.manifest import SCHEMA_VERSION, BundleManifest
-from wscxr.weights import WeightsSource
+from wscxr.model import backbone as backbone_module
+from wscxr.model.backbone import BackboneConfig
+from wscxr.model.weights import WeightsSource
 
 FILES = {
     "MODEL_CARD.md",

@@ -40,7 +40,7 @@ from pydicom.uid import (
 
 from tests import dicom_files
 from tests.dicom_files import dataset, deflated_bomb, picture, without_meta, written
-from wscxr.bundle import Bundle
+from wscxr.bundle.store import Bundle
 from wscxr.errors import (
     BlankImage,
     ColourImage,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from wscxr.calibration import Calibration, Decision
+from wscxr.model.calibration import Calibration, Decision
 
 # Few distinct values, so that ties are common.
 GRID = st.integers(-4, 4).map(float)

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import SIZE, tiny_detector
-from wscxr.detector import ScoreRule, image_score
-from wscxr.patches import patch_features
+from wscxr.model.detector import ScoreRule, image_score
+from wscxr.model.patches import patch_features
 
 
 def inputs(count: int, seed: int = 0) -> torch.Tensor:

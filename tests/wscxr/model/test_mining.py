@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wscxr import mining
-from wscxr.mining import mine, nearest_normal_distance
+from wscxr.model import mining
+from wscxr.model.mining import mine, nearest_normal_distance
 
 
 def brute_force(anomaly: Tensor, normal: Tensor, neighbours: int = 1) -> Tensor:

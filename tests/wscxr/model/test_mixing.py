@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wscxr.mixing import ALPHA_RANGE, draw_alpha, mix
+from wscxr.model.mixing import ALPHA_RANGE, draw_alpha, mix
 
 
 def test_mixture_by_hand() -> None:

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tests.helpers import tiny_ood
-from wscxr.ood import OodConfig, OodScorer, describe
+from wscxr.model.ood import OodConfig, OodScorer, describe
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wscxr.patches import aggregate, align, patch_features
+from wscxr.model.patches import aggregate, align, patch_features
 
 
 def mean_with_zero_padding(phi: Tensor, p: int) -> Tensor:

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.helpers import random_backbone
-from wscxr.backbone import BackboneConfig, build_backbone
 from wscxr.errors import WeightsError, WeightsUnavailable
-from wscxr.weights import (
+from wscxr.model.backbone import BackboneConfig, build_backbone
+from wscxr.model.weights import (
     WeightsSource,
     fetch_imagenet_weights,
     read_weights,

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, written
-from wscxr.bundle import Prediction
-from wscxr.calibration import Decision
-from wscxr.dicom_results import (
+from wscxr.bundle.store import Prediction
+from wscxr.errors import OutOfScope
+from wscxr.imaging import Assumed, DicomRules, Radiograph, read_radiograph
+from wscxr.model.calibration import Decision
+from wscxr.results.dicom import (
     DEFAULT_KINDS,
     Algorithm,
     ResultKind,
@@ -28,9 +30,7 @@ from wscxr.dicom_results import (
     make_results,
     to_bytes,
 )
-from wscxr.errors import OutOfScope
-from wscxr.heatmap import ColourScale
-from wscxr.imaging import Assumed, DicomRules, Radiograph, read_radiograph
+from wscxr.results.png import ColourScale
 
 ALGORITHM = Algorithm("chest", "3", "ab" * 32)
 SCALE = ColourScale(low=0.0, high=1.5)

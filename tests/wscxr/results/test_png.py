@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngImageFile
 from pydantic import ValidationError
 
 from tests.helpers import radiograph
-from wscxr.heatmap import (
+from wscxr.imaging import Radiograph
+from wscxr.results.png import (
     ColourScale,
     MapStyle,
     heat_png,
@@ -22,7 +23,6 @@ from wscxr.heatmap import (
     raw16_png,
     raw_scale,
 )
-from wscxr.imaging import Radiograph
 
 SCALE = ColourScale(low=0.0, high=2.0)
 

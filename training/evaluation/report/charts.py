@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from training.report.promise import chance_range
-from training.results import Evaluation
-from training.samples import Label
+from training.data.samples import Label
+from training.evaluation.report.promise import chance_range
+from training.evaluation.results import Evaluation
 
 _NORMAL, _ABNORMAL = "#0072B2", "#D55E00"
 _INK, _FAINT, _BAND = "#1a1a1a", "#767676", "#d9d9d9"

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from training.annotations import Annotations
-from training.images import open_radiograph
-from training.results import Evaluation, ScoredImage
-from training.samples import Label
-from wscxr.bundle import Bundle
-from wscxr.calibration import Decision
+from training.data.annotations import Annotations
+from training.data.images import open_radiograph
+from training.data.samples import Label
+from training.evaluation.results import Evaluation, ScoredImage
+from wscxr.bundle.golden import TOLERANCE
+from wscxr.bundle.store import Bundle
 from wscxr.errors import DataError
-from wscxr.golden import TOLERANCE
-from wscxr.heatmap import ColourScale, heat_png, overlay_png
 from wscxr.imaging import Radiograph
+from wscxr.model.calibration import Decision
+from wscxr.results.png import ColourScale, heat_png, overlay_png
 
 SIDE = 320
 """Longest side of a picture, in pixels: a whole gallery stays below 2 MB."""

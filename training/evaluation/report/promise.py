@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import betabinom
 
-from training.results import Evaluation
+from training.evaluation.results import Evaluation
 
 
 @dataclass(frozen=True)

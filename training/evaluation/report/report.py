@@ -5,19 +5,19 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.annotations import Annotations
-from training.report.charts import draw_charts
-from training.report.gallery import draw_gallery
-from training.report.promise import judge_promise
-from training.results import Evaluation
-from wscxr.bundle import Bundle
+from training.data.annotations import Annotations
+from training.evaluation.report.charts import draw_charts
+from training.evaluation.report.gallery import draw_gallery
+from training.evaluation.report.promise import judge_promise
+from training.evaluation.results import Evaluation
+from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError
 from wscxr.files import write_file
 
 _TEMPLATES = Environment(
     # File names, and all that a bundle says of itself, come from others.
     autoescape=True,
-    loader=PackageLoader("training.report", "templates"),
+    loader=PackageLoader("training.evaluation.report", "templates"),
     lstrip_blocks=True,
     trim_blocks=True,
     undefined=StrictUndefined,

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.baselines.squid.inpainting import InpaintingBlock
-from training.baselines.squid.layers import (
+from training.paper.squid.inpainting import InpaintingBlock
+from training.paper.squid.layers import (
     GRID,
     LEVELS,
     Encoder,
     student_decoder,
     teacher_decoder,
 )
-from training.baselines.squid.patches import cut
-from training.baselines.squid.shortcut import MaskedShortcut
+from training.paper.squid.patches import cut
+from training.paper.squid.shortcut import MaskedShortcut
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.baselines.squid.memory import MemoryQueue
-from training.baselines.squid.patches import neighbours
-from training.baselines.squid.shortcut import MaskedShortcut
+from training.paper.squid.memory import MemoryQueue
+from training.paper.squid.patches import neighbours
+from training.paper.squid.shortcut import MaskedShortcut
 
 _HEADS = 8
 _REDUCTION = 4

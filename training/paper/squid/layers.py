@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.baselines.squid.memory import MemoryMatrix
-from training.baselines.squid.patches import join
-from training.baselines.squid.shortcut import MaskedShortcut
+from training.paper.squid.memory import MemoryMatrix
+from training.paper.squid.patches import join
+from training.paper.squid.shortcut import MaskedShortcut
 
 LEVELS = 4
 """Halvings of the encoder; the discriminator has one more."""

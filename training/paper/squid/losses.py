@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.baselines.squid.generator import Rebuilt
+from training.paper.squid.generator import Rebuilt
 
 TEACHER = 0.01
 STUDENT = 10.0

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from training.baselines.squid.patches import cut, join
-from training.baselines.squid.shortcut import MaskedShortcut
+from training.paper.squid.patches import cut, join
+from training.paper.squid.shortcut import MaskedShortcut
 
 KEPT = 5
 """Patterns a query is put together from."""

@@ -7,14 +7,14 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.utils.data import BatchSampler, RandomSampler
 
-from training.baselines.network import Budget, ImageScorer, Network, ScorerCheckpoint
-from training.baselines.squid.augmentation import shift_and_zoom
-from training.baselines.squid.generator import Generator
-from training.baselines.squid.layers import GRID, LEVELS, Discriminator
-from training.baselines.squid.memory import KEPT
-from training.baselines.squid.scorer import Scorer
-from training.baselines.squid.trainer import Trainer
-from training.fitting import checkpoint_steps, one_thread
+from training.methods.fitting import checkpoint_steps, one_thread
+from training.paper.network import Budget, ImageScorer, Network, ScorerCheckpoint
+from training.paper.squid.augmentation import shift_and_zoom
+from training.paper.squid.generator import Generator
+from training.paper.squid.layers import GRID, LEVELS, Discriminator
+from training.paper.squid.memory import KEPT
+from training.paper.squid.scorer import Scorer
+from training.paper.squid.trainer import Trainer
 from wscxr.progress import Track, untracked
 
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from training.baselines.squid.generator import Generator
-from training.baselines.squid.layers import Discriminator
+from training.paper.squid.generator import Generator
+from training.paper.squid.layers import Discriminator
 
 _BATCH = 32
 """Images scored at once."""

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from training.baselines.squid.generator import Generator
-from training.baselines.squid.layers import Discriminator
-from training.baselines.squid.losses import discriminator_loss, generator_loss
+from training.paper.squid.generator import Generator
+from training.paper.squid.layers import Discriminator
+from training.paper.squid.losses import discriminator_loss, generator_loss
 from wscxr.errors import ConfigError
 
 _GENERATOR_EVERY = 2

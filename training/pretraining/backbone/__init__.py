@@ -5,9 +5,9 @@ Two random views of one radiograph must get like features, of different radiogra
 backbone from its own archive, without a download.
 """
 
-from training.pretrain.config import PretrainConfig, View
-from training.pretrain.objectives import ObjectiveName
-from training.pretrain.pictures import find_unlabelled
-from training.pretrain.pretrain import Pretrained, pretrain
+from training.pretraining.backbone.config import PretrainConfig, View
+from training.pretraining.backbone.objectives import ObjectiveName
+from training.pretraining.backbone.pictures import find_unlabelled
+from training.pretraining.backbone.run import Pretrained, pretrain
 
 __all__ = ["ObjectiveName", "PretrainConfig", "Pretrained", "View", "find_unlabelled", "pretrain"]

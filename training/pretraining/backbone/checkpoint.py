@@ -6,8 +6,8 @@ import safetensors.torch
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from training.pretrain.probe import Probe
-from training.pretrain.training import Training
+from training.pretraining.backbone.probe import Probe
+from training.pretraining.backbone.training import Training
 from wscxr.errors import DataError
 from wscxr.files import write_file
 

@@ -5,10 +5,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from training.pretrain.objectives import ObjectiveName
-from wscxr import shipped
-from wscxr.backbone import BackboneConfig
-from wscxr.weights import file_of, source_of
+from training.pretraining.backbone.objectives import ObjectiveName
+from wscxr.bundle import shipped
+from wscxr.model.backbone import BackboneConfig
+from wscxr.model.weights import file_of, source_of
 
 
 class View(BaseModel):

@@ -59,7 +59,7 @@ class Objective(nn.Module):
         first, second
             Feature maps of the two views, float32 of shape (B, C, H', W').
         first_frames, second_frames
-            Where the views lie; see `training.pretrain.views.Views`.
+            Where the views lie; see `training.pretraining.backbone.views.Views`.
 
         Returns
         -------

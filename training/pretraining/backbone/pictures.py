@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.images import in_batches, open_radiograph
+from training.data.images import in_batches, open_radiograph
 from wscxr.errors import DataError, ManifestError, NotEnoughImages
 from wscxr.imaging import Intensity, find_images, to_unit_range
 from wscxr.progress import Track, untracked

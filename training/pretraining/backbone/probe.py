@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional
 
-from training.pretrain.config import View
-from training.pretrain.views import draw_views
+from training.pretraining.backbone.config import View
+from training.pretraining.backbone.views import draw_views
 
 
 class Probe(BaseModel):

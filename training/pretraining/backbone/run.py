@@ -8,16 +8,16 @@ import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from training.pretrain.checkpoint import Checkpoint
-from training.pretrain.config import PretrainConfig
-from training.pretrain.pictures import load_pictures
-from training.pretrain.probe import Probe
-from training.pretrain.training import Training
+from training.pretraining.backbone.checkpoint import Checkpoint
+from training.pretraining.backbone.config import PretrainConfig
+from training.pretraining.backbone.pictures import load_pictures
+from training.pretraining.backbone.probe import Probe
+from training.pretraining.backbone.training import Training
 from wscxr import __version__
 from wscxr.errors import ConfigError, NotEnoughImages
 from wscxr.files import write_file
+from wscxr.model.weights import round_to_half
 from wscxr.progress import Track, untracked
-from wscxr.weights import round_to_half
 
 
 class Pretrained(BaseModel):

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from training.pretrain.config import PretrainConfig
-from training.pretrain.objectives import Objective
-from training.pretrain.pictures import Pictures
-from training.pretrain.probe import Probe, probe
-from training.pretrain.views import draw_views
+from training.pretraining.backbone.config import PretrainConfig
+from training.pretraining.backbone.objectives import Objective
+from training.pretraining.backbone.pictures import Pictures
+from training.pretraining.backbone.probe import Probe, probe
+from training.pretraining.backbone.views import draw_views
 from wscxr import __version__
-from wscxr.backbone import build_backbone
 from wscxr.errors import ConfigError
-from wscxr.weights import imagenet_normalisation
+from wscxr.model.backbone import build_backbone
+from wscxr.model.weights import imagenet_normalisation
 
 _WARM_UP = 0.1
 """Share of the steps over which the learning rate rises."""
@@ -107,7 +107,7 @@ class Training(nn.Module):
             yield
 
     def probe(self) -> Probe:
-        """Measure the network as it is now; see `training.pretrain.probe`.
+        """Measure the network as it is now; see `training.pretraining.backbone.probe`.
 
         Raises
         ------

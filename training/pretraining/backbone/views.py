@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as transforms
 
-from training.pretrain.config import View
+from training.pretraining.backbone.config import View
 
 _MAX_ASPECT = 0.2  # natural logarithm of the largest stretch
 _MAX_ANGLE = 0.2  # radians

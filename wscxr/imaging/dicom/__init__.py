@@ -7,8 +7,8 @@ from wscxr.imaging.dicom.grayscale import to_grey
 from wscxr.imaging.dicom.parsing import parse
 from wscxr.imaging.dicom.pixels import decode
 from wscxr.imaging.dicom.quiet import silence_pydicom
+from wscxr.imaging.dicom.rules import DicomRules
 from wscxr.imaging.dicom.scope import check_scope
-from wscxr.imaging.dicom_rules import DicomRules
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 

@@ -3,7 +3,7 @@
 from pydicom import Dataset
 
 from wscxr.errors import LateralView, WrongBodyPart, WrongModality
-from wscxr.imaging.dicom_rules import DicomRules, LateralRule
+from wscxr.imaging.dicom.rules import DicomRules, LateralRule
 
 _LATERAL_VIEWS = frozenset({"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT"})
 # SNOMED CT and its older forms, PS3.16 CID 4010: lateral, left and right lateral.

@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wscxr.discriminator import Discriminator, DiscriminatorConfig
-from wscxr.memory_bank import MemoryBank, MemoryBankConfig
-from wscxr.positional import PositionalConfig, PositionalDiscriminator
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
+from wscxr.model.heads.memory_bank import MemoryBank, MemoryBankConfig
+from wscxr.model.heads.positional import PositionalConfig, PositionalDiscriminator
 
 Head = Discriminator | MemoryBank | PositionalDiscriminator
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
-from wscxr.mining import nearest_normal_distance
+from wscxr.model.mining import nearest_normal_distance
 
 
 class MemoryBankConfig(BaseModel):

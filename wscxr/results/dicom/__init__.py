@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 
 from pydicom import Dataset
 
-from wscxr.bundle import Prediction
-from wscxr.dicom_results.fixing import fix
-from wscxr.dicom_results.gsps import presentation_state
-from wscxr.dicom_results.identity import Algorithm, ResultKind, Target, is_own_result
-from wscxr.dicom_results.secondary_capture import secondary_capture
-from wscxr.dicom_results.segmentation import segmentation
-from wscxr.dicom_results.source import evidence
-from wscxr.dicom_results.structured_report import structured_report
-from wscxr.heatmap import ColourScale
+from wscxr.bundle.store import Prediction
 from wscxr.imaging import Radiograph
 from wscxr.imaging.dicom.quiet import silence_pydicom
+from wscxr.results.dicom.fixing import fix
+from wscxr.results.dicom.gsps import presentation_state
+from wscxr.results.dicom.identity import Algorithm, ResultKind, Target, is_own_result
+from wscxr.results.dicom.secondary_capture import secondary_capture
+from wscxr.results.dicom.segmentation import segmentation
+from wscxr.results.dicom.source import evidence
+from wscxr.results.dicom.structured_report import structured_report
+from wscxr.results.png import ColourScale
 
 __all__ = [
     "DEFAULT_KINDS",

@@ -2,7 +2,7 @@
 
 from pydicom.sr.coding import Code
 
-from wscxr.dicom_results import identity
+from wscxr.results.dicom import identity
 
 _OWN = "99WSCXR"
 """Private coding scheme (PS3.16, chapter 8): the standard has no codes for these."""

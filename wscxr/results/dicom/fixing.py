@@ -3,7 +3,7 @@
 from pydicom import DataElement, Dataset
 from pydicom.uid import UID
 
-from wscxr.dicom_results.identity import ResultKind, Target
+from wscxr.results.dicom.identity import ResultKind, Target
 
 _RANDOM_ROOT = "1.2.826.0.1.3680043.10.511.3."
 """Under this highdicom makes UIDs at random."""

@@ -5,8 +5,8 @@ from highdicom import pr
 from highdicom.color import CIELabColor
 from pydicom import Dataset
 
-from wscxr.dicom_results.identity import RESEARCH, UNLIKE_TRAINING, Target
-from wscxr.dicom_results.region import outlines
+from wscxr.results.dicom.identity import RESEARCH, UNLIKE_TRAINING, Target
+from wscxr.results.dicom.region import outlines
 
 _YELLOW = CIELabColor(90.0, 0.0, 80.0)
 

@@ -9,9 +9,9 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from wscxr import __version__
-from wscxr.bundle import Prediction
-from wscxr.heatmap import ColourScale
+from wscxr.bundle.store import Prediction
 from wscxr.imaging import Radiograph
+from wscxr.results.png import ColourScale
 
 MANUFACTURER = "wscxr project"
 MODEL_NAME = "wscxr"

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from wscxr.dicom_results.identity import RESEARCH, UNLIKE_TRAINING, Target
-from wscxr.heatmap import display_grey, overlay
+from wscxr.results.dicom.identity import RESEARCH, UNLIKE_TRAINING, Target
+from wscxr.results.png import display_grey, overlay
 
 _SHORTEST, _LONGEST = 768, 1024
 """Bounds on the longer side, in pixels: the legend must be legible, the file not too large. The map

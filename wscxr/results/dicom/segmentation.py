@@ -6,8 +6,8 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescr
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from wscxr.dicom_results.identity import RESEARCH, Target
-from wscxr.dicom_results.region import region
+from wscxr.results.dicom.identity import RESEARCH, Target
+from wscxr.results.dicom.region import region
 
 _CATEGORY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _FAMILY = Code("123109", "DCM", "Artificial Intelligence")

@@ -5,7 +5,7 @@ import copy
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from wscxr.dicom_results.identity import derived_uid
+from wscxr.results.dicom.identity import derived_uid
 
 _TYPE_2 = (
     "AccessionNumber",

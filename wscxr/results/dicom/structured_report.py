@@ -6,10 +6,10 @@ import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 
-from wscxr.calibration import Decision
-from wscxr.dicom_results import codes
-from wscxr.dicom_results.identity import MANUFACTURER, MODEL_NAME, RESEARCH, Target
-from wscxr.dicom_results.region import outlines, peaks
+from wscxr.model.calibration import Decision
+from wscxr.results.dicom import codes
+from wscxr.results.dicom.identity import MANUFACTURER, MODEL_NAME, RESEARCH, Target
+from wscxr.results.dicom.region import outlines, peaks
 
 
 def structured_report(target: Target) -> Dataset:

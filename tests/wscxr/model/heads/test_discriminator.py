@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from wscxr.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
+from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig, discriminator_loss
 
 # --- the loss (Eq. 7) ---------------------------------------------------------------------------
 

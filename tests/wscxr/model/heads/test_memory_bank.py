@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from tests.helpers import CPU, radiograph, random_backbone, tiny_manifest, tiny_ood
-from wscxr.bundle import Bundle, write_bundle
-from wscxr.detector import Detector, ScoreRule
+from wscxr.bundle.store import Bundle, write_bundle
 from wscxr.imaging import to_model_input
-from wscxr.memory_bank import MemoryBank, MemoryBankConfig
+from wscxr.model.detector import Detector, ScoreRule
+from wscxr.model.heads.memory_bank import MemoryBank, MemoryBankConfig
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wscxr.positional import PositionalConfig, PositionalDiscriminator, log_distance
+from wscxr.model.heads.positional import PositionalConfig, PositionalDiscriminator, log_distance
 
 HEIGHT, WIDTH, CHANNELS, RANK = 6, 7, 5, 3
 

@@ -1,0 +1,1 @@
+"""What training reads: samples, images, splits, annotations, patch features."""

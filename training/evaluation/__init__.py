@@ -1,0 +1,1 @@
+"""How good a bundle is: metrics, intervals, confounders, localisation, the report."""

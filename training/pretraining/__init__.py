@@ -1,0 +1,1 @@
+"""The networks that come trained with the project."""

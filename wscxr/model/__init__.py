@@ -1,0 +1,1 @@
+"""The detector and its parts: backbone, patch features, heads, OOD score, calibration."""

@@ -1,0 +1,1 @@
+"""What becomes of an anomaly map: PNG files and DICOM objects."""
