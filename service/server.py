@@ -1,6 +1,9 @@
 """Run the app in this process; what ``wscxr serve`` calls."""
 
 import logging
+import signal
+import threading
+from types import FrameType
 
 import uvicorn
 
@@ -24,8 +27,8 @@ def serve(settings: Settings) -> None:
     Raises
     ------
     SystemExit
-        With a code other than 0 when the device is not there, a bundle cannot be used, or the
-        port is taken; the log has the reason.
+        With code 0 after SIGTERM; with another when the device is not there, a bundle cannot be
+        used, or the port is taken, and the log has the reason.
     """
     configure_logging(settings.log_level)
     if settings.key is None and settings.host not in _LOOPBACK:
@@ -48,6 +51,14 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=settings.shutdown_timeout_s,
         )
     )
+    # Once the work is done uvicorn raises SIGTERM again, whose default action would end a clean
+    # stop with exit code 143. Only the main thread may set handlers.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _exit_cleanly)
     server.run()
     if failed:
         raise SystemExit(1)
+
+
+def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
