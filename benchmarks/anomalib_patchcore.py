@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from benchmarks.common import console
 from training.data.images import BATCH, load_batches
 from training.data.samples import Label, Sample, find_samples, patient_groups
-from training.methods.patchcore import PatchCore
+from training.methods.settings import PatchCore
 from wscxr.device import resolve_device
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone

@@ -19,7 +19,7 @@ from training.config import resolve_config
 from training.data.features import extract_features
 from training.data.samples import Label
 from training.data.splits import draw_split
-from training.methods.wscxr import Wscxr
+from training.methods.settings import Wscxr
 from training.paper.dataset import read_table_data
 from wscxr.device import resolve_device
 from wscxr.imaging import InputConfig

@@ -1,6 +1,7 @@
-"""Commands that need `training`: train, evaluate, reproduce, phantoms.
+"""The commands of training: train, evaluate, pretrain, reproduce, phantoms.
 
-Heavy modules are imported inside the commands, so that --help answers at once.
+Settings become options by `wscxr.options`. Heavy modules are imported inside the commands, so that
+``--help`` answers at once.
 """
 
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from training.pretraining import cli as pretraining
 from wscxr.console import Tracker, progress_bars, stderr, warn
 from wscxr.errors import ConfigError
 from wscxr.options import (
@@ -19,83 +19,41 @@ from wscxr.options import (
     JsonFile,
     Manifest,
     NormalFolder,
-    Preset,
     SkipBad,
+    given_settings,
+    settings_command,
+    validated,
 )
 
 if TYPE_CHECKING:
     from training.data.samples import Sample
 
+Preset = Annotated[
+    str,
+    typer.Option(
+        metavar="default|paper",
+        help="Settings to start from; paper: DenseNet121 of ImageNet at 256 px, mining and mixing.",
+    ),
+]
+Settings = Annotated[
+    Path | None, typer.Option(metavar="TOML", help="Settings; options given here win.")
+]
+
 app = typer.Typer()
-app.add_typer(pretraining.app)
 
 
 @app.command(
+    cls=settings_command("training.config:train_options"),
     epilog="Example: `wscxr train --normal normal/ --abnormal abnormal/ -k 16 --seed 0 "
-    "--out model_store/chest/1`"
+    "--out model_store/chest/1`",
 )
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="model_store/NAME/VERSION to write.")],
     normal: NormalFolder = None,
     abnormal: AbnormalFolder = None,
     manifest: Manifest = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Settings; options given here win.")
-    ] = None,
-    preset: Preset = "default",
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="positional|wscxr|wscxr-authors|patchcore|simplenet",
-            help="The latter two learn from normal images alone. [positional]",
-        ),
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, its value as in TOML."),
-    ] = None,
-    k: Annotated[
-        int | None, typer.Option("-k", "--k", help="Number of anomaly images. [16]")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="One seed, one bundle. [0]")] = None,
-    backbone: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Torchvision model. [regnet_x_400mf]")
-    ] = None,
-    layers: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Its modules to use. [the family's default]")
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="cxr|imagenet|random|FILE",
-            help="Of the backbone; FILE may come from wscxr pretrain. [cxr, shipped with this]",
-        ),
-    ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Model input side, px. [160]")] = None,
-    intensity: Annotated[
-        str | None, typer.Option(metavar="percentile|full-range", help="[percentile]")
-    ] = None,
-    p: Annotated[int | None, typer.Option("--p", help="Neighbourhood side. [5]")] = None,
-    mining: Annotated[bool | None, typer.Option(help="Eq. 4-5. [off]")] = None,
-    r: Annotated[float | None, typer.Option("--r", help="Retention rate. [0.2]")] = None,
-    mixing: Annotated[bool | None, typer.Option(help="Eq. 6. [on]")] = None,
-    hidden: Annotated[
-        str | None, typer.Option(metavar="N,N", help="Widths, method wscxr; '' is linear. [256]")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps. [400]")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs in a step. [1024]")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of AdamW. [0.003]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of AdamW. [0.1]")] = None,
-    score_rule: Annotated[
-        str | None, typer.Option(metavar="max|top-tenth|mean", help="Of the map. [top-tenth]")
-    ] = None,
-    calibration_fraction: Annotated[
-        float | None, typer.Option(help="Normals kept aside. [0.2]")
-    ] = None,
-    false_alarm_rate: Annotated[
-        float | None, typer.Option(help="Expected, of normals. [0.05]")
-    ] = None,
-    device: Device = "auto",
+    skip_bad: SkipBad = False,
     embed_backbone: Annotated[
         bool, typer.Option(help="Put the backbone's weights into the bundle.")
     ] = True,
@@ -103,7 +61,13 @@ def train(
         Path | None,
         typer.Option(metavar="MD", help="Markdown for the end of the model card: data, figures."),
     ] = None,
-    skip_bad: SkipBad = False,
+    device: Device = "auto",
+    config: Settings = None,
+    preset: Preset = "default",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, its value as in TOML."),
+    ] = None,
 ) -> None:
     """Train a detector on normal and K abnormal images, and write its bundle."""
     from training.config import parse_settings, resolve_config
@@ -111,33 +75,8 @@ def train(
     from wscxr.bundle.store import check_absent
     from wscxr.device import resolve_device
 
-    settings = resolve_config(
-        config,
-        {
-            "method": method,
-            "k": k,
-            "seed": seed,
-            "backbone": backbone,
-            "layers": _split(layers),
-            "weights": weights,
-            "image_size": image_size,
-            "intensity": intensity,
-            "p": p,
-            "mining": mining,
-            "r": r,
-            "mixing": mixing,
-            "hidden": _split(hidden),
-            "steps": steps,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "score_rule": score_rule,
-            "calibration_fraction": calibration_fraction,
-            "false_alarm_rate": false_alarm_rate,
-        }
-        | parse_settings(setting or []),
-        preset,
-    )
+    options = given_settings(context) | parse_settings(setting or [])
+    settings = resolve_config(config, options, preset)
     check_absent(out)
     card_notes = "" if notes is None else _read_notes(notes)
     with progress_bars() as progress:
@@ -167,6 +106,7 @@ def evaluate(
     normal: NormalFolder = None,
     abnormal: AbnormalFolder = None,
     manifest: Manifest = None,
+    skip_bad: SkipBad = False,
     boxes: Annotated[
         Path | None,
         typer.Option(metavar="CSV", help="Lesion boxes: file,x,y,w,h in pixels of the image."),
@@ -178,13 +118,13 @@ def evaluate(
         Path | None, typer.Option(metavar="HTML", help="Write a self-contained report here.")
     ] = None,
     gallery: Annotated[
-        bool, typer.Option(help="Put the most telling images, with their maps, into the report.")
+        bool,
+        typer.Option(help="Show the best, median and worst images with their maps in the report."),
     ] = True,
     json_file: JsonFile = None,
     device: Device = "auto",
-    skip_bad: SkipBad = False,
 ) -> None:
-    """Measure a bundle on labelled images that training never saw."""
+    """Measure a bundle on labelled images that its training did not see."""
     from training.data.annotations import read_boxes, read_masks
     from training.evaluation.evaluate import evaluate as run
     from training.evaluation.report import write_report
@@ -210,10 +150,44 @@ def evaluate(
 
 
 @app.command(
-    epilog="Example: `wscxr reproduce table1 --data chest_xray/ --out tables/`. An interrupted "
-    "table is gone on with by the same command."
+    cls=settings_command("training.pretraining.backbone.config:PretrainConfig"),
+    epilog="Example: `wscxr pretrain --images archive/ --out own.safetensors`, then `wscxr train "
+    "--weights own.safetensors ...`. The same command resumes an interrupted run.",
+)
+def pretrain(
+    context: typer.Context,
+    images: Annotated[
+        list[Path],
+        typer.Option(metavar="DIR|CSV", help="Unlabelled radiographs; may be given several times."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .safetensors file to write.")],
+    device: Device = "auto",
+) -> None:
+    """Train a backbone on unlabelled radiographs, by self-supervision."""
+    from training.pretraining.backbone.config import PretrainConfig
+    from training.pretraining.backbone.pictures import find_unlabelled
+    from training.pretraining.backbone.run import pretrain as run
+    from wscxr.device import resolve_device
+
+    config = validated(PretrainConfig, given_settings(context))
+    with progress_bars() as progress:
+        done = run(
+            find_unlabelled(images), config, out, resolve_device(device), track=Tracker(progress)
+        )
+    last = done.probes[-1]
+    typer.echo(
+        f"{out}: {done.images} radiographs, {config.epochs} epochs; on {last.images} others: "
+        f"effective rank {last.rank:.1f}, retrieval {last.retrieval:.3f}"
+    )
+
+
+@app.command(
+    cls=settings_command("training.config:backbone_options"),
+    epilog="Example: `wscxr reproduce table1 --data chest_xray/ --out tables/`. The same command "
+    "resumes an interrupted table.",
 )
 def reproduce(
+    context: typer.Context,
     table: Annotated[str, typer.Argument(metavar="table1|table2|ablation", help="Which table.")],
     data: Annotated[
         Path,
@@ -226,35 +200,24 @@ def reproduce(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Runs and the table go here.")],
     methods: Annotated[
         str | None,
-        typer.Option(metavar="A,B|all", help="Rows. [all but networks of their own]"),
+        typer.Option(metavar="A,B|all", help="Rows. [default: all but CutPaste, DDAD and SQUID]"),
     ] = None,
     draws: Annotated[
-        int, typer.Option(min=1, help="Of the K anomaly images and of the seed.")
+        int, typer.Option(min=1, help="Draws of the K anomaly images and of the seed.")
     ] = 10,
     budget: Annotated[
-        str, typer.Option(metavar="cpu|full", help="Of CutPaste, DDAD and SQUID.")
+        str, typer.Option(metavar="cpu|full", help="Size of CutPaste, DDAD and SQUID.")
     ] = "cpu",
-    preset: Preset = "default",
-    backbone: Annotated[str | None, typer.Option(metavar="NAME", help="Torchvision model.")] = None,
-    layers: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Its modules to use. [the family's default]")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="cxr|imagenet|random|FILE", help="Of the backbone.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="TOML", help="Other settings, the same for all rows.")
-    ] = None,
     device: Device = "auto",
+    config: Settings = None,
+    preset: Preset = "default",
 ) -> None:
-    """Make a table of the paper again, under an honest protocol and under the paper's."""
+    """Reproduce a table of the paper, under an honest protocol and under the paper's."""
     from training.config import resolve_config
     from training.paper.table import reproduce as run
     from wscxr.device import resolve_device
 
-    settings = resolve_config(
-        config, {"backbone": backbone, "layers": _split(layers), "weights": weights}, preset
-    )
+    settings = resolve_config(config, given_settings(context), preset)
     with progress_bars() as progress:
         text = run(
             table,
@@ -263,7 +226,7 @@ def reproduce(
             settings,
             resolve_device(device),
             draws=draws,
-            methods=_split(methods),
+            methods=None if methods is None else methods.split(","),
             budget=budget,
             track=Tracker(progress),
         )
@@ -276,7 +239,7 @@ def phantoms(
     normal: Annotated[int, typer.Option(min=0, help="Number of normal phantoms.")] = 100,
     abnormal: Annotated[int, typer.Option(min=0, help="Number of abnormal phantoms.")] = 20,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side, px.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="One seed, one set.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same set.")] = 0,
 ) -> None:
     """Make phantom radiographs, with masks of their opacities: no patient, no download."""
     from training.phantoms import write_phantoms
@@ -314,7 +277,3 @@ def _read_notes(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the notes {file} cannot be read: {error}") from error
-
-
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

@@ -2,22 +2,23 @@
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from training.methods import METHODS, AnyMethod
-from training.methods.base import Method
-from training.methods.positional import PositionalWscxr
+from training.methods.settings import METHODS, AnyMethod, Method, PositionalWscxr
 from wscxr.bundle import shipped
+from wscxr.choices import Intensity, ScoreRule, WeightsSource, file_of, source_of
 from wscxr.errors import ConfigError
-from wscxr.imaging import Intensity
-from wscxr.model.backbone import BackboneConfig
-from wscxr.model.detector import ScoreRule
-from wscxr.model.weights import WeightsSource, file_of, source_of
+from wscxr.options import SettingOption, options_of, split_commas, validated
+
+if TYPE_CHECKING:
+    from wscxr.model.backbone import BackboneConfig
 
 DEFAULT_K = 16
+_DEFAULT_METHOD = PositionalWscxr()
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -31,65 +32,84 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings by name, which a file and options are laid over: ours, and the paper's."""
 
-Settings = TypeVar("Settings", bound=BaseModel)
-
 
 class TrainConfig(BaseModel):
     """Settings of one training run; see `PRESETS` for the paper's own.
 
     The method's own settings may be given beside the others, as in a flat TOML file:
     ``TrainConfig(method="patchcore", coreset_ratio=0.1)``.
-
-    Attributes
-    ----------
-    backbone
-        Name of a torchvision classification model.
-    layers
-        Modules of it whose outputs are used; empty for the family's default.
-    weights
-        ``cxr`` (the project's own), ``imagenet``, ``random``, or the path of a weights file.
-    image_size
-        Side of the square model input, in pixels.
-    intensity
-        How grey values become numbers in [0, 1].
-    p
-        Side of the neighbourhood of a patch feature (Eq. 2); odd.
-    method
-        What learns from the patch features, with its own settings.
-    score_rule
-        How an anomaly map becomes one image-level score (the paper, Eq. 8: its maximum).
-    k
-        Number of anomaly images; 16, but 0 for a method that uses none.
-    calibration_fraction
-        Fraction of the normal patients (images, where patients are unknown) kept aside for
-        calibration; at most 0.5, and raised where the false-alarm rate needs more of them.
-    false_alarm_rate
-        Expected fraction of normal images above the threshold.
-    seed
-        One seed gives the same bundle, byte for byte, on the same machine and versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: str = shipped.ARCHITECTURE
-    layers: tuple[str, ...] = ()
-    weights: str = WeightsSource.CXR.value
-    image_size: int = Field(default=160, ge=32, le=2048)
-    intensity: Intensity = Intensity.PERCENTILE
-    p: int = Field(default=5, ge=1, le=31)
-    method: AnyMethod = PositionalWscxr()
-    score_rule: ScoreRule = ScoreRule.TOP_TENTH
-    k: int = Field(default=DEFAULT_K, ge=0)
-    calibration_fraction: float = Field(default=0.2, gt=0, le=0.5)
-    false_alarm_rate: float = Field(default=0.05, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    backbone: str = Field(
+        default=shipped.ARCHITECTURE,
+        description="Torchvision classification model.",
+        json_schema_extra={"metavar": "NAME"},
+    )
+    layers: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = Field(
+        default=(),
+        description="Modules of the backbone whose outputs are used; the family's default if "
+        "none is named.",
+    )
+    weights: str = Field(
+        default=WeightsSource.CXR.value,
+        description="Weights of the backbone: cxr ships with wscxr; FILE may come from wscxr "
+        "pretrain.",
+        json_schema_extra={"metavar": "cxr|imagenet|random|FILE"},
+    )
+    image_size: int = Field(
+        default=160, ge=32, le=2048, description="Side of the square model input, px."
+    )
+    intensity: Intensity = Field(
+        default=Intensity.PERCENTILE, description="How grey values become numbers in [0, 1]."
+    )
+    p: int = Field(
+        default=5,
+        ge=1,
+        le=31,
+        description="Side of the neighbourhood of a patch feature (Eq. 2); odd.",
+    )
+    method: AnyMethod = Field(
+        default=_DEFAULT_METHOD,
+        description="What learns from the patch features.",
+    )
+    score_rule: ScoreRule = Field(
+        default=ScoreRule.TOP_TENTH,
+        description="How an anomaly map becomes the image-level score (paper, Eq. 8: max).",
+    )
+    k: int = Field(
+        default=DEFAULT_K,
+        ge=0,
+        description="Number of anomaly images; 0 for a method that uses none.",
+    )
+    calibration_fraction: float = Field(
+        default=0.2,
+        gt=0,
+        le=0.5,
+        description="Fraction of the normal patients (images, where patients are unknown) kept "
+        "aside for calibration; more where the false-alarm rate needs more.",
+    )
+    false_alarm_rate: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Expected fraction of normal images above the threshold.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="The same seed gives the same bundle, byte for byte, on the same machine and "
+        "versions.",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _gather_method(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        method = data.get("method", PositionalWscxr())
+        method = data.get("method", _DEFAULT_METHOD)
         if isinstance(method, Method):
             method = method.model_dump()
         settings = {"name": method} if isinstance(method, str) else dict(method)
@@ -120,8 +140,11 @@ class TrainConfig(BaseModel):
         return self
 
     @property
-    def backbone_config(self) -> BackboneConfig:
+    def backbone_config(self) -> "BackboneConfig":
         """The part of the settings that goes into the bundle as the backbone's."""
+        # Here, because a command's help must not wait for PyTorch.
+        from wscxr.model.backbone import BackboneConfig
+
         return BackboneConfig(
             architecture=self.backbone,
             layers=self.layers,
@@ -132,6 +155,49 @@ class TrainConfig(BaseModel):
     def weights_file(self) -> Path | None:
         """The weights file, where the weights come from one."""
         return file_of(self.weights)
+
+
+def train_options() -> list[SettingOption]:
+    """List every setting of a training run, the methods' own among them, as options.
+
+    Presets' defaults stand beside ours. A setting that several methods have is one option, with
+    the default of each.
+    """
+    method = SettingOption(
+        "method",
+        TrainConfig.model_fields["method"].description or "",
+        "|".join(METHODS),
+        (
+            f"default: {_DEFAULT_METHOD.name}",
+            *(f"{preset}: {values['method']}" for preset, values in PRESETS.items() if values),
+        ),
+    )
+    names = [name for name in TrainConfig.model_fields if name != "method"]
+    return [method, *_common_options(names), *_method_options()]
+
+
+def backbone_options() -> list[SettingOption]:
+    """List the settings of a backbone as options."""
+    return _common_options(["backbone", "layers", "weights"])
+
+
+def _common_options(names: list[str]) -> list[SettingOption]:
+    presets = {
+        name: {preset: values[name] for preset, values in PRESETS.items() if name in values}
+        for name in names
+    }
+    return options_of(TrainConfig, names, defaults=presets)
+
+
+def _method_options() -> list[SettingOption]:
+    merged: dict[str, SettingOption] = {}
+    for method, kind in METHODS.items():
+        own = [name for name in kind.model_fields if name != "name"]
+        for option in options_of(kind, own, panel="Settings of the method"):
+            notes = [note.replace("default:", f"{method}:") for note in option.notes]
+            first = merged.setdefault(option.name, replace(option, notes=()))
+            merged[option.name] = replace(first, notes=tuple(dict.fromkeys([*first.notes, *notes])))
+    return list(merged.values())
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, object]:
@@ -183,22 +249,3 @@ def resolve_config(
             raise ConfigError(f"cannot read the configuration {file}: {error}") from error
     settings |= {key: value for key, value in options.items() if value is not None}
     return validated(TrainConfig, settings)
-
-
-def validated(kind: type[Settings], settings: dict[str, Any]) -> Settings:
-    """Check settings that a person gave.
-
-    Raises
-    ------
-    ConfigError
-        One is unknown or out of range; each is named.
-    """
-    try:
-        return kind.model_validate(settings)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: "
-            f"{e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        )
-        raise ConfigError(f"invalid settings: {problems}") from error

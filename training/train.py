@@ -10,7 +10,7 @@ from training.config import TrainConfig
 from training.data.features import FeatureSet, extract_features
 from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
-from training.methods.base import Fit, fit_maps
+from training.methods.fitting import Fit, fit_maps
 from training.ood import fit_ood
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
 from wscxr.bundle.store import check_absent, check_embedding, write_bundle

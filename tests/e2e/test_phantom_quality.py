@@ -16,7 +16,7 @@ from training.data.annotations import read_masks
 from training.data.samples import load_samples
 from training.evaluation.evaluate import evaluate
 from training.evaluation.results import Evaluation
-from training.methods.wscxr import Wscxr
+from training.methods.settings import Wscxr
 from training.phantoms import write_phantoms
 from training.train import train
 from wscxr.bundle.store import Bundle

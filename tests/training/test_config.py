@@ -4,8 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from training.config import TrainConfig, resolve_config
-from training.methods.positional import PositionalWscxr
-from training.methods.wscxr import Wscxr
+from training.methods.settings import PositionalWscxr, Wscxr
 from wscxr.errors import ConfigError
 from wscxr.imaging import Intensity
 from wscxr.model.backbone import BackboneConfig

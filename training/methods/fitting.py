@@ -1,17 +1,69 @@
-"""What methods that train step by step on cached patch features share."""
+"""What the methods share: what learning gives, and the loop of those that descend a loss."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from training.methods.base import CHECKPOINTS
+from training.methods.settings import Method
 from wscxr.errors import ConfigError
+from wscxr.model.heads import Head
 from wscxr.progress import Track, untracked
+
+CHECKPOINTS = 10
+"""How often a method that trains step by step shows its head, the last time at its end."""
+
+OnCheckpoint = Callable[[Head], None]
+"""See `training.methods.settings.Method.fit`."""
 
 _BLOCK = 1 << 12
 """Rows read at once where statistics go over a whole set, so that it may lie on disk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What a method learned.
+
+    Attributes
+    ----------
+    head
+        In evaluation mode.
+    metrics
+        What the method measured on its own training data, for the bundle's provenance.
+    """
+
+    head: Head
+    metrics: dict[str, float]
+
+
+def fit_maps(
+    method: Method,
+    normal: Tensor,
+    anomaly: Tensor,
+    *,
+    seed: int,
+    device: torch.device,
+    track: Track = untracked,
+    on_checkpoint: OnCheckpoint | None = None,
+) -> Fit:
+    """Let a method learn from the patch features of whole images.
+
+    Parameters
+    ----------
+    method
+        What learns.
+    normal, anomaly
+        float32 of shape (images, H', W', C'), on the CPU.
+    seed, device, track, on_checkpoint
+        See `Method.fit`, for the errors too.
+    """
+    if not method.uses_places:
+        normal, anomaly = normal.flatten(0, 2), anomaly.flatten(0, 2)
+    return method.fit(
+        normal, anomaly, seed=seed, device=device, track=track, on_checkpoint=on_checkpoint
+    )
 
 
 def checkpoint_steps(steps: int) -> frozenset[int]:

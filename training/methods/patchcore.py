@@ -1,16 +1,18 @@
-"""PatchCore: a memory bank of normal patch features, thinned to a coreset."""
+"""PatchCore (Roth et al., CVPR 2022): distance to the nearest of a coreset of normal features.
+
+The score rule ``max`` gives the image score of the authors' code, which leaves out the reweighting
+of eq. 7.
+"""
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from sklearn.random_projection import GaussianRandomProjection, johnson_lindenstrauss_min_dim
 from torch import Tensor
 
-from training.methods.base import Checkpoint, Fit, Method
-from training.methods.fitting import one_thread
+from training.methods.fitting import Fit, OnCheckpoint, one_thread
+from training.methods.settings import PatchCore
 from wscxr.model.heads.memory_bank import MemoryBank, MemoryBankConfig
 from wscxr.model.mining import nearest_normal_distance
 from wscxr.progress import Track, untracked
@@ -26,61 +28,41 @@ _ROUND = 1 << 6
 """How many far points are searched between two passes over all, and how many are taken."""
 
 _SAMPLE = 1 << 12
-"""Features whose distance to the bank tells what is typical."""
+"""Features whose distance to the bank shows what is typical."""
 
 
-class PatchCore(Method):
-    """PatchCore (Roth et al., CVPR 2022): how far from anything seen in normal images.
+def fit(
+    settings: PatchCore,
+    normal: Tensor,
+    anomaly: Tensor,  # noqa: ARG001 - learns from normal images alone
+    *,
+    seed: int,
+    device: torch.device,
+    track: Track = untracked,
+    on_checkpoint: OnCheckpoint | None = None,
+) -> Fit:
+    """Fill the bank; see `Method.fit`.
 
-    The score rule ``max`` gives the image score of the authors' code, which leaves out the
-    reweighting of eq. 7.
-
-    Attributes
-    ----------
-    coreset_ratio
-        Fraction of the normal set's features that the bank keeps. 1 % is the paper's smallest; it
-        keeps a bundle to a few megabytes and a search on a CPU to milliseconds.
+    The metric ``unit`` is the typical distance, the unit of the scores. There is one checkpoint,
+    because nothing is trained step by step.
     """
-
-    uses_anomalies: ClassVar[bool] = False
-    citation: ClassVar[str] = (
-        "PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022)"
-    )
-
-    name: Literal["patchcore"] = "patchcore"
-    coreset_ratio: float = Field(default=0.01, gt=0, le=1)
-
-    def fit(
-        self,
-        normal: Tensor,
-        anomaly: Tensor,  # noqa: ARG002
-        *,
-        seed: int,
-        device: torch.device,
-        track: Track = untracked,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fit:
-        """Fill the bank; the metric ``unit`` is the typical distance scores are told in.
-
-        There is one checkpoint: nothing is trained step by step.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        count = max(1, round(self.coreset_ratio * len(normal)))
-        if count < len(normal):
-            first = int(torch.randint(len(normal), (1,), generator=generator))
-            centres = islice(farthest_first(_project(normal, seed).to(device), first), count)
-            with one_thread():
-                found = list(track(centres, "choosing the coreset", count))
-            chosen = torch.tensor(found).sort()[0]
-        else:
-            chosen = torch.arange(len(normal))
-        head = MemoryBank(MemoryBankConfig(in_features=normal.shape[1], size=count))
-        head.bank.copy_(normal[chosen])
-        head.unit.fill_(_typical_distance(normal, chosen, generator, device))
-        head.to(device).eval()
-        if checkpoint is not None:
-            checkpoint(head)
-        return Fit(head, metrics={"unit": float(head.unit)})
+    generator = torch.Generator().manual_seed(seed)
+    count = max(1, round(settings.coreset_ratio * len(normal)))
+    if count < len(normal):
+        first = int(torch.randint(len(normal), (1,), generator=generator))
+        centres = islice(farthest_first(_project(normal, seed).to(device), first), count)
+        with one_thread():
+            found = list(track(centres, "choosing the coreset", count))
+        chosen = torch.tensor(found).sort()[0]
+    else:
+        chosen = torch.arange(len(normal))
+    head = MemoryBank(MemoryBankConfig(in_features=normal.shape[1], size=count))
+    head.bank.copy_(normal[chosen])
+    head.unit.fill_(_typical_distance(normal, chosen, generator, device))
+    head.to(device).eval()
+    if on_checkpoint is not None:
+        on_checkpoint(head)
+    return Fit(head, metrics={"unit": float(head.unit)})
 
 
 def farthest_first(points: Tensor, first: int) -> Iterator[int]:
@@ -171,6 +153,6 @@ def _typical_distance(
     features = normal[sample.sort()[0]].to(device)
     distance = nearest_normal_distance(features, normal[bank.sort()[0]])
     size = torch.linalg.vector_norm(features, dim=1).median()
-    # Copies of an image differ by rounding alone, which tells nothing.
+    # Copies of an image differ by rounding alone, which says nothing of what is typical.
     telling = distance[distance > 1e-5 * size]
     return float(telling.median() if len(telling) else size) or 1.0

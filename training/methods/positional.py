@@ -1,15 +1,20 @@
-"""The default method: WSCXR on deviations from what is normal at each place."""
+"""The default method: WSCXR on deviations from what is normal at each place.
+
+Patch features are centred by the mean of the normal set at their place and whitened by its
+covariance. Then anomaly features are mined, by their Mahalanobis distance (Eq. 4-5), and mixed with
+normal ones (Eq. 6), and a linear discriminator is trained (Eq. 7). How unusual the image is as a
+whole adds to its score, the more so the fewer anomaly images there are. See
+`wscxr.model.heads.positional`.
+"""
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from training.methods.base import Checkpoint, Fit, Method
-from training.methods.fitting import descend
+from training.methods.fitting import Fit, OnCheckpoint, descend
+from training.methods.settings import PositionalWscxr
 from wscxr.model.detector import ScoreRule, image_score
 from wscxr.model.heads.discriminator import discriminator_loss
 from wscxr.model.heads.positional import PositionalConfig, PositionalDiscriminator, log_distance
@@ -27,137 +32,98 @@ _FLOOR = 1e-3
 """Added to every standard deviation, times the largest: directions of rounding stay small."""
 
 
-class PositionalWscxr(Method):
-    """WSCXR (Ni et al., arXiv 2311.09642), position-aware and whitened.
+def fit(
+    settings: PositionalWscxr,
+    normal: Tensor,
+    anomaly: Tensor,
+    *,
+    seed: int,
+    device: torch.device,
+    track: Track = untracked,
+    on_checkpoint: OnCheckpoint | None = None,
+) -> Fit:
+    """Whiten, mine, mix and train on maps; see `Method.fit`.
 
-    Patch features are centred by the mean of the normal set at their place and whitened by its
-    covariance; then anomaly features are mixed with normal ones (Eq. 6) and a linear discriminator
-    is trained (Eq. 7). How unusual the image is as a whole is added to its score, the more so the
-    fewer anomaly images there are. See `wscxr.model.heads.positional.PositionalDiscriminator`.
-
-    Attributes
-    ----------
-    by_place
-        Centre by the mean at each place; else by one mean for all.
-    rank
-        Directions of largest variance that are whitened and looked at; the rest is left out.
-    mining
-        Keep only the anomaly features far from the normals of their place (Eq. 4-5, with the
-        Mahalanobis distance).
-    r
-        Retention rate of mining.
-    mixing
-        Mix anomaly features with normal ones (Eq. 6).
-    steps
-        Optimiser steps. Fixed in advance: nothing is stopped or chosen by looking at a score.
-    batch_size
-        Normal features, and as many anomaly features, in one step.
-    learning_rate, weight_decay
-        Of AdamW; the rate falls to 0 along a cosine.
+    AdamW's rate falls to 0 along a cosine. The metric ``loss`` is Eq. 7 over the last tenth of the
+    steps.
     """
-
-    uses_anomalies: ClassVar[bool] = True
-    uses_places: ClassVar[bool] = True
-    citation: ClassVar[str] = (
-        "WSCXR, weakly supervised anomaly detection with image-level labels only (Ni et al., "
-        "arXiv 2311.09642, 2023), on whitened deviations from the normal mean at each place"
+    _, height, width, channels = normal.shape
+    config = PositionalConfig(
+        height=height, width=width, in_features=channels, rank=min(settings.rank, channels)
     )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = PositionalDiscriminator(config)
+    _describe_normal(settings, head, normal)
+    head.to(device)
+    x_n = _whitened(head, normal, device)
+    x_a = _whitened(head, anomaly, device)
+    if settings.mining:
+        x_a = x_a[mine(torch.linalg.vector_norm(x_a, dim=1), settings.r)]
+    optimiser = torch.optim.AdamW(
+        head.linear.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
+    generator = torch.Generator().manual_seed(seed)
 
-    name: Literal["positional"] = "positional"
-    by_place: bool = True
-    rank: PositiveInt = 128
-    mining: bool = False
-    r: float = Field(default=0.2, gt=0, le=1)
-    mixing: bool = True
-    steps: PositiveInt = 400
-    batch_size: PositiveInt = 1024
-    learning_rate: float = Field(default=3e-3, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)
+    def losses() -> Iterator[Tensor]:
+        for _ in range(settings.steps):
+            pairs = torch.cat(_draw_pairs(settings, x_n, x_a, generator))
+            yield discriminator_loss(*head.linear(pairs).squeeze(1).chunk(2))
 
-    def fit(
-        self,
-        normal: Tensor,
-        anomaly: Tensor,
-        *,
-        seed: int,
-        device: torch.device,
-        track: Track = untracked,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fit:
-        """Whiten, mine, mix and train on maps; the metric ``loss`` is as `Wscxr.fit` has it."""
-        _, height, width, channels = normal.shape
-        config = PositionalConfig(
-            height=height, width=width, in_features=channels, rank=min(self.rank, channels)
-        )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            head = PositionalDiscriminator(config)
-        self._describe_normal(head, normal)
-        head.to(device)
-        x_n = _whitened(head, normal, device)
-        x_a = _whitened(head, anomaly, device)
-        if self.mining:
-            x_a = x_a[mine(torch.linalg.vector_norm(x_a, dim=1), self.r)]
-        optimiser = torch.optim.AdamW(
-            head.linear.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
-        )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
-        generator = torch.Generator().manual_seed(seed)
+    tail = descend(
+        optimiser,
+        losses(),
+        settings.steps,
+        schedule=schedule,
+        track=track,
+        tell=None
+        if on_checkpoint is None
+        else lambda: on_checkpoint(_finished(head, normal, anomaly)),
+    )
+    return Fit(_finished(head, normal, anomaly), metrics={"loss": tail})
 
-        def losses() -> Iterator[Tensor]:
-            for _ in range(self.steps):
-                pairs = torch.cat(self._draw_pairs(x_n, x_a, generator))
-                yield discriminator_loss(*head.linear(pairs).squeeze(1).chunk(2))
 
-        tail = descend(
-            optimiser,
-            losses(),
-            self.steps,
-            schedule=schedule,
-            track=track,
-            tell=None
-            if checkpoint is None
-            else lambda: checkpoint(_finished(head, normal, anomaly)),
-        )
-        return Fit(_finished(head, normal, anomaly), metrics={"loss": tail})
+def _describe_normal(
+    settings: PositionalWscxr, head: PositionalDiscriminator, normal: Tensor
+) -> None:
+    """Set the mean at each place, the whitening, and what unusualness is usual."""
+    mean = torch.zeros(normal.shape[1:], dtype=torch.float64)
+    for block in torch.split(normal, _BLOCK):
+        mean += block.double().sum(dim=0) / len(normal)
+    if not settings.by_place:
+        mean = mean.mean(dim=(0, 1), keepdim=True).expand_as(mean)
+    covariance = torch.zeros(normal.shape[3], normal.shape[3], dtype=torch.float64)
+    for block in torch.split(normal, _BLOCK):
+        deviation = (block.double() - mean).flatten(0, 2)
+        covariance += deviation.T @ deviation / normal[..., 0].numel()
+    values, vectors = torch.linalg.eigh(covariance)
+    deviations = values.clamp(min=0).sqrt().flip(0)[: head.config.rank]
+    directions = vectors.flip(1)[:, : head.config.rank]
+    head.mean.copy_(mean)
+    head.whitening.copy_(directions / (deviations + _FLOOR * deviations[0]).clamp(min=1e-12))
+    distances = torch.cat(
+        [log_distance(head.whiten(block)) for block in torch.split(normal, _BLOCK)]
+    )
+    head.usual.copy_(distances.mean(dim=0))
+    head.spread.copy_(distances.std(dim=0, correction=0).clamp(min=1e-6))
 
-    def _describe_normal(self, head: PositionalDiscriminator, normal: Tensor) -> None:
-        """Set the mean at each place, the whitening, and what unusualness is usual."""
-        mean = torch.zeros(normal.shape[1:], dtype=torch.float64)
-        for block in torch.split(normal, _BLOCK):
-            mean += block.double().sum(dim=0) / len(normal)
-        if not self.by_place:
-            mean = mean.mean(dim=(0, 1), keepdim=True).expand_as(mean)
-        covariance = torch.zeros(normal.shape[3], normal.shape[3], dtype=torch.float64)
-        for block in torch.split(normal, _BLOCK):
-            deviation = (block.double() - mean).flatten(0, 2)
-            covariance += deviation.T @ deviation / normal[..., 0].numel()
-        values, vectors = torch.linalg.eigh(covariance)
-        deviations = values.clamp(min=0).sqrt().flip(0)[: head.config.rank]
-        directions = vectors.flip(1)[:, : head.config.rank]
-        head.mean.copy_(mean)
-        head.whitening.copy_(directions / (deviations + _FLOOR * deviations[0]).clamp(min=1e-12))
-        distances = torch.cat(
-            [log_distance(head.whiten(block)) for block in torch.split(normal, _BLOCK)]
-        )
-        head.usual.copy_(distances.mean(dim=0))
-        head.spread.copy_(distances.std(dim=0, correction=0).clamp(min=1e-6))
 
-    def _draw_pairs(
-        self, normal: Tensor, anomaly: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        m_n, other, m_a = (
-            features[
-                torch.randint(len(features), (self.batch_size,), generator=generator).to(
-                    features.device
-                )
-            ]
-            for features in (normal, normal, anomaly)
-        )
-        if self.mixing:
-            alpha = draw_alpha(self.batch_size, generator).to(other.device)
-            m_a = mix(m_a, other, alpha)
-        return m_n, m_a
+def _draw_pairs(
+    settings: PositionalWscxr, normal: Tensor, anomaly: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    m_n, other, m_a = (
+        features[
+            torch.randint(len(features), (settings.batch_size,), generator=generator).to(
+                features.device
+            )
+        ]
+        for features in (normal, normal, anomaly)
+    )
+    if settings.mixing:
+        alpha = draw_alpha(settings.batch_size, generator).to(other.device)
+        m_a = mix(m_a, other, alpha)
+    return m_n, m_a
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 
 from training.methods.fitting import checkpoint_steps, draw
 from training.paper.cutpaste_augment import CLASSES, three_views
-from training.paper.network import Budget, ImageScorer, Network, ScorerCheckpoint
+from training.paper.network import Budget, ImageScorer, Network, OnScorer
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 
@@ -68,7 +68,7 @@ class CutPaste(Network):
         seed: int,
         device: torch.device,
         track: Track = untracked,
-        checkpoint: ScorerCheckpoint | None = None,
+        on_checkpoint: OnScorer | None = None,
     ) -> ImageScorer:
         """Train on the normal images, and fit the density to them; see `Network.fit`."""
         with torch.random.fork_rng(devices=[]):
@@ -95,8 +95,8 @@ class CutPaste(Network):
                 torch.autograd.backward(loss)
                 optimiser.step()
                 schedule.step()
-                if checkpoint is not None and step in tell:
-                    checkpoint(_GaussianDensity(network, normal, device))
+                if on_checkpoint is not None and step in tell:
+                    on_checkpoint(_GaussianDensity(network, normal, device))
         return _GaussianDensity(network, normal, device)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from training.methods.fitting import checkpoint_steps, draw, one_thread
 from training.paper.ddad_autoencoder import DOWNSAMPLING, AutoencoderU, reconstruction_loss
 from training.paper.ddad_ensemble import DualEnsemble
-from training.paper.network import Budget, ImageScorer, Network, ScorerCheckpoint
+from training.paper.network import Budget, ImageScorer, Network, OnScorer
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 
@@ -95,7 +95,7 @@ class Ddad(Network):
         seed: int,
         device: torch.device,
         track: Track = untracked,
-        checkpoint: ScorerCheckpoint | None = None,
+        on_checkpoint: OnScorer | None = None,
     ) -> ImageScorer:
         """Train all networks side by side, step by step, each on batches of its own.
 
@@ -133,9 +133,9 @@ class Ddad(Network):
                         "training diverged: the loss is not finite; lower learning_rate"
                     )
                 optimiser.step()
-                if checkpoint is not None and step in tell:
+                if on_checkpoint is not None and step in tell:
                     ensemble.eval()
-                    checkpoint(scorer)
+                    on_checkpoint(scorer)
                     ensemble.train()
         ensemble.eval()
         return scorer

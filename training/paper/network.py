@@ -18,7 +18,7 @@ ImageScorer = Callable[[Tensor], Tensor]
 """float32 images of shape (B, 1, size, size) in [0, 1], on the CPU -> scores of shape (B,), on the
 CPU; larger is more anomalous."""
 
-ScorerCheckpoint = Callable[[ImageScorer], None]
+OnScorer = Callable[[ImageScorer], None]
 """Told of the scorer as it is now; it must leave the network as it was."""
 
 
@@ -63,7 +63,7 @@ class Network(BaseModel, ABC):
         seed: int,
         device: torch.device,
         track: Track = untracked,
-        checkpoint: ScorerCheckpoint | None = None,
+        on_checkpoint: OnScorer | None = None,
     ) -> ImageScorer:
         """Train the network.
 
@@ -79,8 +79,8 @@ class Network(BaseModel, ABC):
             Where to compute.
         track
             Told of each step.
-        checkpoint
-            Called `training.methods.base.CHECKPOINTS` times, the last time at the end;
+        on_checkpoint
+            Called `training.methods.fitting.CHECKPOINTS` times, the last time at the end;
             only the ``paper`` protocol looks there.
 
         Raises

@@ -16,8 +16,8 @@ from training.data.features import extract_features
 from training.data.images import load_batches
 from training.data.samples import Label, Sample
 from training.data.splits import TrainSplit, draw_split
-from training.methods.base import Method, fit_maps
-from training.methods.fitting import computing_threads
+from training.methods.fitting import computing_threads, fit_maps
+from training.methods.settings import Method
 from training.paper.dataset import TableData
 from training.paper.judge import Snapshot, judge
 from training.paper.network import ImageScorer, Network
@@ -167,7 +167,7 @@ class Runner:
                 scores = [detector.detect_features(maps).scores.cpu().numpy() for maps in judged]
             snapshots.append(Snapshot(*scores))
 
-        fit_maps(method, normal, anomaly, seed=seed, device=self._device, checkpoint=look)
+        fit_maps(method, normal, anomaly, seed=seed, device=self._device, on_checkpoint=look)
         return snapshots
 
     def _train_network(
@@ -188,7 +188,7 @@ class Runner:
             snapshots.append(Snapshot(*scores))
 
         network.fit(
-            normal, anomaly, seed=seed, device=self._device, track=self._track, checkpoint=look
+            normal, anomaly, seed=seed, device=self._device, track=self._track, on_checkpoint=look
         )
         return snapshots
 

@@ -13,7 +13,7 @@ from training.data.images import in_batches, open_radiograph
 from training.data.samples import Label, Sample, patient_groups
 from training.evaluation.confounders import check_confounders
 from training.evaluation.trivial_features import TrivialFeatures, trivial_features
-from training.methods.base import Method
+from training.methods.settings import Method
 from training.paper.dataset import read_table_data
 from training.paper.layout import Cell, cells_of, markdown
 from training.paper.network import Budget

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from training.methods.authors import AuthorsRecipe
-from training.methods.base import Method
-from training.methods.patchcore import PatchCore
-from training.methods.positional import PositionalWscxr
-from training.methods.simplenet import SimpleNet
-from training.methods.wscxr import Wscxr
+from training.methods.settings import (
+    AuthorsRecipe,
+    Method,
+    PatchCore,
+    PositionalWscxr,
+    SimpleNet,
+    Wscxr,
+)
 from training.paper.cutpaste import CutPaste
 from training.paper.ddad import Ddad
 from training.paper.network import Budget, Network

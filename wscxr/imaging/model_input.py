@@ -1,7 +1,5 @@
 """Radiograph -> the tensor a backbone sees."""
 
-from enum import StrEnum
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,18 +7,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from wscxr.choices import Intensity as Intensity
 from wscxr.imaging.radiograph import Radiograph
-
-
-class Intensity(StrEnum):
-    """How grey values become numbers in [0, 1]."""
-
-    FULL_RANGE = "full-range"
-    """Divide by the largest value the pixel type can hold."""
-
-    PERCENTILE = "percentile"
-    """Stretch the 0.5th to the 99.5th percentile to [0, 1] and clip: 12-bit data in a 16-bit
-    file, and a dark exposure, come out like any other."""
 
 
 class InputConfig(BaseModel):

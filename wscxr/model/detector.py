@@ -1,11 +1,11 @@
 """Backbone, patches and head as one: images in, anomaly maps and scores out (Eq. 8)."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
+from wscxr.choices import ScoreRule as ScoreRule
 from wscxr.model.backbone import Backbone
 from wscxr.model.heads import Head
 from wscxr.model.heads.positional import PositionalDiscriminator
@@ -13,19 +13,6 @@ from wscxr.model.patches import patch_features
 
 _BLOCK = 16
 """Images whose patch features are scored together."""
-
-
-class ScoreRule(StrEnum):
-    """How an anomaly map becomes one image-level score."""
-
-    MAX = "max"
-    """The largest value of the map (Eq. 8)."""
-
-    TOP_TENTH = "top-tenth"
-    """The mean of the largest tenth of the map."""
-
-    MEAN = "mean"
-    """The mean of the map."""
 
 
 def image_score(maps: Tensor, rule: ScoreRule) -> Tensor:

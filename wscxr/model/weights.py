@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from enum import StrEnum
 from pathlib import Path
 
 import safetensors.torch
@@ -10,34 +9,10 @@ import torch
 import torchvision
 from torch import Tensor
 
+from wscxr.choices import WeightsSource as WeightsSource
+from wscxr.choices import file_of as file_of
+from wscxr.choices import source_of as source_of
 from wscxr.errors import WeightsError, WeightsUnavailable
-
-
-class WeightsSource(StrEnum):
-    """Where backbone weights come from."""
-
-    CXR = "cxr"
-    """The project's own, trained on chest X-rays by self-supervision: `wscxr.bundle.shipped`."""
-
-    IMAGENET = "imagenet"
-    """torchvision's own, downloaded once and cached by PyTorch."""
-
-    RANDOM = "random"
-    """Untrained: for tests and demonstrations only."""
-
-    FILE = "file"
-    """A file the user gave."""
-
-
-def source_of(weights: str) -> WeightsSource:
-    """What a setting stands for: ``cxr``, ``imagenet``, ``random``, or else the path of a file."""
-    named = {source.value: source for source in WeightsSource if source is not WeightsSource.FILE}
-    return named.get(weights, WeightsSource.FILE)
-
-
-def file_of(weights: str) -> Path | None:
-    """The path of such a setting; None where it is no path."""
-    return Path(weights) if source_of(weights) is WeightsSource.FILE else None
 
 
 def fetch_imagenet_weights(architecture: str) -> dict[str, Tensor]:

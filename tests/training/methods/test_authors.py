@@ -11,8 +11,9 @@ from tests.helpers import CPU, RecordingTrack
 from training.config import TrainConfig
 from training.data.samples import load_samples
 from training.methods import authors
-from training.methods.authors import MARGIN, AuthorsRecipe
-from training.methods.base import CHECKPOINTS, Fit
+from training.methods.authors import MARGIN
+from training.methods.fitting import CHECKPOINTS, Fit
+from training.methods.settings import AuthorsRecipe
 from training.paper.network import Budget
 from training.paper.tables import TableName, rows_of
 from training.train import train
@@ -68,7 +69,7 @@ def recorded(
 ) -> tuple[list[tuple[Tensor, Tensor]], Fit]:
     """The batches of a fit, and what it gave."""
     seen: list[tuple[Tensor, Tensor]] = []
-    original = AuthorsRecipe._batches
+    original = authors._batches
 
     def spy(*arguments: Any) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in original(*arguments):
@@ -76,7 +77,7 @@ def recorded(
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(AuthorsRecipe, "_batches", spy)
+        patch.setattr(authors, "_batches", spy)
         return seen, fit(**changes)
 
 
@@ -228,7 +229,7 @@ def test_checkpoints_tell_of_the_head_and_leave_training_as_it_was() -> None:
         seen.append(head(probe))
 
     method = AuthorsRecipe(epochs=5, batch_size=64)
-    looked = method.fit(normal_set(), anomaly_set(), seed=0, device=CPU, checkpoint=look)
+    looked = method.fit(normal_set(), anomaly_set(), seed=0, device=CPU, on_checkpoint=look)
     unlooked = method.fit(normal_set(), anomaly_set(), seed=0, device=CPU)
     assert same(looked, unlooked)
     assert len(seen) == CHECKPOINTS

@@ -15,8 +15,9 @@ from tests.helpers import CPU, RecordingTrack, folder_content
 from training.config import TrainConfig
 from training.data.images import open_radiograph
 from training.data.samples import Label, find_samples
-from training.methods.base import Fit
-from training.methods.patchcore import PatchCore, farthest_first
+from training.methods.fitting import Fit
+from training.methods.patchcore import farthest_first
+from training.methods.settings import PatchCore
 from training.train import train
 from wscxr.bundle.store import Bundle
 from wscxr.model.heads import Head
@@ -167,7 +168,7 @@ def test_copies_of_one_image_leave_scores_finite(normal: Tensor, ratio: float) -
 def test_the_one_checkpoint_is_the_final_head() -> None:
     told: list[Head] = []
     found = PatchCore().fit(
-        gaussian(300, 4), NO_ANOMALY, seed=0, device=CPU, checkpoint=told.append
+        gaussian(300, 4), NO_ANOMALY, seed=0, device=CPU, on_checkpoint=told.append
     )
     assert told == [found.head]
     assert not found.head.training

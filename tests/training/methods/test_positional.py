@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack
-from training.methods.base import CHECKPOINTS, Fit, fit_maps
-from training.methods.positional import PositionalWscxr
+from training.methods.fitting import CHECKPOINTS, Fit, fit_maps
+from training.methods.settings import PositionalWscxr
 from wscxr.errors import ConfigError
 from wscxr.model.detector import ScoreRule, image_score
 from wscxr.model.heads import Head
@@ -116,7 +116,7 @@ def test_checkpoints_and_progress_are_told() -> None:
         seed=0,
         device=CPU,
         track=track,
-        checkpoint=seen.append,
+        on_checkpoint=seen.append,
     )
     assert len(seen) == CHECKPOINTS
     for key, value in found.head.state_dict().items():

@@ -13,8 +13,9 @@ from tests.helpers import CPU, RecordingTrack, folder_content
 from training.config import TrainConfig
 from training.data.images import open_radiograph
 from training.data.samples import Label, find_samples
-from training.methods.base import CHECKPOINTS, Fit
-from training.methods.simplenet import MARGIN, SimpleNet, SimpleNetwork
+from training.methods.fitting import CHECKPOINTS, Fit
+from training.methods.settings import SimpleNet
+from training.methods.simplenet import MARGIN, SimpleNetwork
 from training.train import train
 from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError
@@ -156,7 +157,7 @@ def test_checkpoints_tell_of_the_head_and_leave_training_as_it_was() -> None:
         seen.append(head(probe))
 
     method = SimpleNet(hidden=8, steps=45, batch_size=64)
-    looked = method.fit(normal_set(), NO_ANOMALY, seed=0, device=CPU, checkpoint=look)
+    looked = method.fit(normal_set(), NO_ANOMALY, seed=0, device=CPU, on_checkpoint=look)
     unlooked = method.fit(normal_set(), NO_ANOMALY, seed=0, device=CPU)
     assert same(looked, unlooked)
     assert len(seen) == CHECKPOINTS

@@ -8,9 +8,8 @@ from torch import Tensor
 from tests.helpers import CPU, RecordingTrack
 from training.methods import fitting
 from training.methods import wscxr as wscxr_method
-from training.methods.base import CHECKPOINTS, Fit
-from training.methods.fitting import checkpoint_steps
-from training.methods.wscxr import Wscxr
+from training.methods.fitting import CHECKPOINTS, Fit, checkpoint_steps
+from training.methods.settings import Wscxr
 from wscxr.errors import ConfigError
 from wscxr.model.heads import Head
 from wscxr.model.heads.discriminator import Discriminator, discriminator_loss
@@ -95,14 +94,14 @@ def test_the_global_random_stream_and_threads_are_left_alone() -> None:
 def drawn_anomalies(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Tensor:
     """What the loss was given as anomaly features: recorded at the discriminator's input."""
     seen: list[Tensor] = []
-    original = Wscxr._draw_pairs
+    original = wscxr_method._draw_pairs
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         m_n, m_a = original(*args, **kwargs)
         seen.append(m_a.clone())
         return m_n, m_a
 
-    monkeypatch.setattr(Wscxr, "_draw_pairs", spy)
+    monkeypatch.setattr(wscxr_method, "_draw_pairs", spy)
     fit({"steps": 20} | changes)
     return torch.cat(seen)
 
@@ -231,7 +230,7 @@ def test_a_checkpoint_sees_the_head_on_its_way_and_changes_nothing() -> None:
         with torch.no_grad():
             seen.append(head(probe))
 
-    found = method().fit(*toy(), seed=0, device=CPU, checkpoint=look)
+    found = method().fit(*toy(), seed=0, device=CPU, on_checkpoint=look)
     assert len(seen) == CHECKPOINTS
     assert not torch.equal(seen[0], seen[-1])
     assert torch.equal(seen[-1], score(found, probe))

@@ -211,7 +211,7 @@ def test_looking_at_checkpoints_changes_nothing_and_each_stays_as_it_was() -> No
         scores.append(scorer(probe))
 
     settings = tiny()
-    looked = settings.fit(noise(12), NOTHING, seed=0, device=CPU, checkpoint=look)
+    looked = settings.fit(noise(12), NOTHING, seed=0, device=CPU, on_checkpoint=look)
     plain = settings.fit(noise(12), NOTHING, seed=0, device=CPU)
     assert len(seen) == len(checkpoint_steps(settings.steps))
     assert torch.equal(looked(probe), plain(probe))

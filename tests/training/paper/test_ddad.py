@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack
-from training.methods.base import CHECKPOINTS
+from training.methods.fitting import CHECKPOINTS
 from training.paper import ddad
 from training.paper.ddad import Ddad, Discrepancy
 from training.paper.ddad_autoencoder import AutoencoderU, reconstruction_loss
@@ -225,7 +225,7 @@ def test_training_can_be_interrupted() -> None:
 def test_a_checkpoint_sees_the_scorer_on_its_way_and_changes_nothing() -> None:
     images, seen = anomaly_images(4, 3), []
     steps = {"steps": CHECKPOINTS + 2}
-    scores = fit(steps, checkpoint=lambda scorer: seen.append(scorer(images)))(images)
+    scores = fit(steps, on_checkpoint=lambda scorer: seen.append(scorer(images)))(images)
     assert len(seen) == CHECKPOINTS
     assert not torch.equal(seen[0], seen[-1])
     assert torch.equal(seen[-1], scores)

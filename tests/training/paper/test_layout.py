@@ -1,7 +1,7 @@
 import pytest
 
 from tests.training.paper.test_records import record
-from training.methods.wscxr import Wscxr
+from training.methods.settings import Wscxr
 from training.paper.layout import Spread, cells_of, markdown
 from training.paper.tables import Row
 

@@ -13,10 +13,10 @@ from tests.helpers import CPU, RecordingTrack, random_backbone, tiny_config
 from training.data.images import load_batches
 from training.data.samples import Label
 from training.evaluation.evaluate import evaluate
-from training.methods.base import CHECKPOINTS
-from training.methods.wscxr import Wscxr
+from training.methods.fitting import CHECKPOINTS
+from training.methods.settings import Wscxr
 from training.paper.dataset import TableData, read_table_data
-from training.paper.network import Budget, ImageScorer, Network, ScorerCheckpoint
+from training.paper.network import Budget, ImageScorer, Network, OnScorer
 from training.paper.records import Record, RecordStore
 from training.paper.runs import Run, Runner
 from training.paper.tables import Row
@@ -51,7 +51,7 @@ class Brightness(Network):
         seed: int,
         device: torch.device,
         track: Track = untracked,
-        checkpoint: ScorerCheckpoint | None = None,
+        on_checkpoint: OnScorer | None = None,
     ) -> ImageScorer:
         assert normal.shape[1:] == anomaly.shape[1:] == (1, self.size, self.size)
         assert device == CPU
@@ -61,8 +61,8 @@ class Brightness(Network):
             return images.mean(dim=(1, 2, 3)) - level
 
         for step in track(range(2), "looking", 2):
-            if checkpoint is not None:
-                checkpoint(score if step else lambda images: -score(images))
+            if on_checkpoint is not None:
+                on_checkpoint(score if step else lambda images: -score(images))
         return score
 
 

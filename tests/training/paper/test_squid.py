@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.helpers import CPU, RecordingTrack
-from training.methods.base import CHECKPOINTS
-from training.methods.fitting import one_thread
+from training.methods.fitting import CHECKPOINTS, one_thread
 from training.paper.network import Budget, ImageScorer
 from training.paper.squid import Squid
 from training.paper.squid.augmentation import shift_and_zoom
@@ -405,7 +404,7 @@ def test_checkpoints_see_the_networks_on_their_way_and_change_nothing() -> None:
         seen.append(scorer(unseen))
 
     settings = squid(steps=CHECKPOINTS + 1)
-    found = settings.fit(images(4), images(0), seed=0, device=CPU, checkpoint=look)
+    found = settings.fit(images(4), images(0), seed=0, device=CPU, on_checkpoint=look)
     assert len(seen) == CHECKPOINTS
     assert not torch.equal(seen[0], seen[-1])
     # As in training: other numbers of threads round otherwise, and so small a network shows it.

@@ -4,13 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers import CPU
-from training.pretraining.backbone import (
-    PretrainConfig,
-    Pretrained,
-    View,
-    find_unlabelled,
-    pretrain,
-)
+from training.pretraining.backbone.config import PretrainConfig, View
+from training.pretraining.backbone.pictures import find_unlabelled
+from training.pretraining.backbone.run import Pretrained, pretrain
 from wscxr.progress import Track, untracked
 
 EPOCHS = 3

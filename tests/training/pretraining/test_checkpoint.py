@@ -10,7 +10,8 @@ from safetensors import safe_open
 
 from tests.helpers import CPU, RecordingTrack
 from tests.training.pretraining.runs import EPOCHS, STEPS, config, files, run
-from training.pretraining.backbone import ObjectiveName, pretrain
+from training.pretraining.backbone.config import ObjectiveName
+from training.pretraining.backbone.run import pretrain
 from wscxr.errors import DataError
 
 T = TypeVar("T")

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from training.config import validated
-from training.pretraining.backbone import ObjectiveName, PretrainConfig
+from training.pretraining.backbone.config import ObjectiveName, PretrainConfig
 from wscxr.errors import ConfigError
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.weights import WeightsSource
+from wscxr.options import validated
 
 
 def test_the_defaults_are_a_small_regnet_from_nothing() -> None:

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from tests.helpers import encode, noise
-from training.pretraining.backbone import find_unlabelled
-from training.pretraining.backbone.pictures import load_pictures
+from training.pretraining.backbone.pictures import find_unlabelled, load_pictures
 from wscxr.errors import DataError, ManifestError, NotEnoughImages
 
 

@@ -10,7 +10,8 @@ from safetensors import safe_open
 
 from tests.helpers import CPU, RecordingTrack
 from tests.training.pretraining.runs import EPOCHS, STEPS, config, files, run
-from training.pretraining.backbone import ObjectiveName, Pretrained, pretrain
+from training.pretraining.backbone.config import ObjectiveName
+from training.pretraining.backbone.run import Pretrained, pretrain
 from wscxr import __version__
 from wscxr.errors import ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.model.backbone import BackboneConfig, build_backbone
@@ -54,7 +55,6 @@ def short(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         {"objective": ObjectiveName.GLOBAL},
         {"objective": ObjectiveName.DENSE},
-        {"objective": ObjectiveName.SIMSIAM},
         {"learning_rate": 1e-3},
         {"weight_decay": 0.5},
     ],

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, RandomSampler
 
 from training.methods.fitting import checkpoint_steps, one_thread
-from training.paper.network import Budget, ImageScorer, Network, ScorerCheckpoint
+from training.paper.network import Budget, ImageScorer, Network, OnScorer
 from training.paper.squid.augmentation import shift_and_zoom
 from training.paper.squid.generator import Generator
 from training.paper.squid.layers import GRID, LEVELS, Discriminator
@@ -81,7 +81,7 @@ class Squid(Network):
         seed: int,
         device: torch.device,
         track: Track = untracked,
-        checkpoint: ScorerCheckpoint | None = None,
+        on_checkpoint: OnScorer | None = None,
     ) -> ImageScorer:
         """Train generator and discriminator in turn; `anomaly` is not looked at."""
         random = torch.Generator().manual_seed(seed)
@@ -98,6 +98,6 @@ class Squid(Network):
         with one_thread():
             for step, rows in enumerate(track(batches, "training SQUID", self.steps)):
                 trainer.step(shift_and_zoom(normal[rows], random).to(device))
-                if checkpoint is not None and step in tell:
-                    checkpoint(Scorer(generator, discriminator, normal, device))
+                if on_checkpoint is not None and step in tell:
+                    on_checkpoint(Scorer(generator, discriminator, normal, device))
             return Scorer(generator.eval(), discriminator.eval(), normal, device)

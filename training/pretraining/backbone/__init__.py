@@ -4,10 +4,3 @@ Two random views of one radiograph must get like features, of different radiogra
 (`views`, `objectives`). No label is read, and no image of another domain: a hospital trains its own
 backbone from its own archive, without a download.
 """
-
-from training.pretraining.backbone.config import PretrainConfig, View
-from training.pretraining.backbone.objectives import ObjectiveName
-from training.pretraining.backbone.pictures import find_unlabelled
-from training.pretraining.backbone.run import Pretrained, pretrain
-
-__all__ = ["ObjectiveName", "PretrainConfig", "Pretrained", "View", "find_unlabelled", "pretrain"]

@@ -1,14 +1,29 @@
-"""All settings of pretraining."""
+"""The settings of pretraining a backbone; importable without PyTorch."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from training.pretraining.backbone.objectives import ObjectiveName
 from wscxr.bundle import shipped
-from wscxr.model.backbone import BackboneConfig
-from wscxr.model.weights import file_of, source_of
+from wscxr.choices import file_of, source_of
+
+if TYPE_CHECKING:
+    from wscxr.model.backbone import BackboneConfig
+
+
+class ObjectiveName(StrEnum):
+    """What pretraining minimises."""
+
+    GLOBAL = "global"
+    """VICReg on each view's mean feature (Bardes et al., ICLR 2022)."""
+
+    DENSE = "dense"
+    """VICReg on pairs of patches at one place of the radiograph (as VICRegL, NeurIPS 2022)."""
+
+    BOTH = "both"
+    """The sum of these two."""
 
 
 class View(BaseModel):
@@ -39,41 +54,54 @@ class View(BaseModel):
 class PretrainConfig(BaseModel):
     """Settings of one pretraining run.
 
-    Attributes
-    ----------
-    backbone, layer, weights
-        A torchvision classification model, and the module at which it is cut; the default is
-        that of `BackboneConfig`. Nothing behind it is trained or kept. Where training starts:
-        ``random``, ``cxr``, ``imagenet``, or the path of a weights file.
-    image_size
-        Side at which radiographs are held in memory, px.
-    view
-        How views are drawn from them.
-    objective
-        What training minimises.
-    epochs
-        How often each radiograph is seen.
-    batch_size
-        Radiographs in one step, each in two views.
-    learning_rate, weight_decay
-        Of AdamW; the rate rises over the first tenth of the steps and falls to 0 along a cosine.
-    seed
-        One seed gives the same weights, byte for byte, on the same CPU and number of threads.
+    Nothing behind the layer where the backbone is cut is trained or kept. Views, drawn as `view`
+    says, have no option.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: str = shipped.ARCHITECTURE
-    layer: str = ""
-    weights: str = "random"
-    image_size: int = Field(default=192, ge=32, le=2048)
-    view: View = View()
-    objective: ObjectiveName = ObjectiveName.BOTH
-    epochs: PositiveInt = 24
-    batch_size: int = Field(default=96, ge=2)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    seed: int = Field(default=0, ge=0, lt=2**32)
+    backbone: str = Field(
+        default=shipped.ARCHITECTURE,
+        description="Torchvision classification model.",
+        json_schema_extra={"metavar": "NAME"},
+    )
+    layer: str = Field(
+        default="",
+        description="Module at which the backbone is cut; the family's default if none is named.",
+        json_schema_extra={"metavar": "NAME"},
+    )
+    weights: str = Field(
+        default="random",
+        description="Weights that training starts from.",
+        json_schema_extra={"metavar": "random|cxr|imagenet|FILE"},
+    )
+    image_size: int = Field(
+        default=192, ge=32, le=2048, description="Side of radiographs held in memory, px."
+    )
+    view: View = Field(default=View(), description="How views of a radiograph are drawn.")
+    objective: ObjectiveName = Field(
+        default=ObjectiveName.BOTH,
+        description="What training minimises: VICReg on mean features (global), on patches of one "
+        "place (dense), or on both.",
+    )
+    epochs: PositiveInt = Field(default=24, description="How often each radiograph is seen.")
+    batch_size: int = Field(
+        default=96, ge=2, description="Radiographs in one step, each in two views."
+    )
+    learning_rate: float = Field(
+        default=2e-3,
+        gt=0,
+        description="Of AdamW; it rises over the first tenth of the steps and falls to 0 along a "
+        "cosine.",
+    )
+    weight_decay: float = Field(default=1e-4, ge=0, description="Of AdamW.")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="The same seed gives the same weights, byte for byte, on the same CPU and "
+        "number of threads.",
+    )
 
     @model_validator(mode="after")
     def _layer_is_known(self) -> Self:
@@ -83,8 +111,11 @@ class PretrainConfig(BaseModel):
         return self
 
     @property
-    def backbone_config(self) -> BackboneConfig:
+    def backbone_config(self) -> "BackboneConfig":
         """The network before it is trained."""
+        # Here, because a command's help must not wait for PyTorch.
+        from wscxr.model.backbone import BackboneConfig
+
         return BackboneConfig(
             architecture=self.backbone,
             layers=(self.layer,) if self.layer else (),

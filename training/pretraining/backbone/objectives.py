@@ -1,29 +1,13 @@
 """What pretraining minimises: two views of one radiograph alike, different radiographs apart."""
 
-from enum import StrEnum
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.pretraining.backbone.config import ObjectiveName
+
 _INVARIANCE, _VARIANCE, _COVARIANCE = 25.0, 25.0, 1.0
 """Weights of the three terms of VICReg, as in its paper."""
-
-
-class ObjectiveName(StrEnum):
-    """Which objective."""
-
-    GLOBAL = "global"
-    """VICReg on each view's mean feature (Bardes et al., ICLR 2022)."""
-
-    DENSE = "dense"
-    """VICReg on pairs of patches at one place of the radiograph (as VICRegL, NeurIPS 2022)."""
-
-    BOTH = "both"
-    """The sum of these two."""
-
-    SIMSIAM = "simsiam"
-    """SimSiam on each view's mean feature (Chen and He, CVPR 2021)."""
 
 
 class Objective(nn.Module):
@@ -45,9 +29,6 @@ class Objective(nn.Module):
             self.parts["global"] = _projector(channels, 1024, 512)
         if name in (ObjectiveName.DENSE, ObjectiveName.BOTH):
             self.parts["dense"] = _projector(channels, 512, 256)
-        if name is ObjectiveName.SIMSIAM:
-            self.parts["projector"] = _projector(channels, 1024, 512)
-            self.parts["predictor"] = _projector(512, 256, 512)
 
     def forward(
         self, first: Tensor, second: Tensor, first_frames: Tensor, second_frames: Tensor
@@ -73,11 +54,6 @@ class Objective(nn.Module):
         if "dense" in self.parts:
             pairs = matched_patches(first, second, first_frames, second_frames)
             loss = loss + vicreg(*self.parts["dense"](torch.cat(pairs)).chunk(2))
-        if "predictor" in self.parts:
-            z_1, z_2 = self.parts["projector"](pooled).chunk(2)
-            p_1, p_2 = self.parts["predictor"](torch.cat([z_1, z_2])).chunk(2)
-            alike = functional.cosine_similarity(p_1, z_2.detach())
-            loss = loss - (alike + functional.cosine_similarity(p_2, z_1.detach())).mean() / 2
         return loss
 
 

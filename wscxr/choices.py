@@ -1,0 +1,55 @@
+"""What a person chooses by name; importable without PyTorch, so that a command's help is quick."""
+
+from enum import StrEnum
+from pathlib import Path
+
+
+class ScoreRule(StrEnum):
+    """How an anomaly map becomes one image-level score."""
+
+    MAX = "max"
+    """The largest value of the map (Eq. 8)."""
+
+    TOP_TENTH = "top-tenth"
+    """The mean of the largest tenth of the map."""
+
+    MEAN = "mean"
+    """The mean of the map."""
+
+
+class Intensity(StrEnum):
+    """How grey values become numbers in [0, 1]."""
+
+    FULL_RANGE = "full-range"
+    """Divide by the largest value the pixel type can hold."""
+
+    PERCENTILE = "percentile"
+    """Stretch the 0.5th to the 99.5th percentile to [0, 1] and clip: 12-bit data in a 16-bit
+    file, and a dark exposure, come out like any other."""
+
+
+class WeightsSource(StrEnum):
+    """Where backbone weights come from."""
+
+    CXR = "cxr"
+    """The project's own, trained on chest X-rays by self-supervision: `wscxr.bundle.shipped`."""
+
+    IMAGENET = "imagenet"
+    """torchvision's own, downloaded once and cached by PyTorch."""
+
+    RANDOM = "random"
+    """Untrained: for tests and demonstrations only."""
+
+    FILE = "file"
+    """A file the user gave."""
+
+
+def source_of(weights: str) -> WeightsSource:
+    """What a setting stands for: ``cxr``, ``imagenet``, ``random``, or else the path of a file."""
+    named = {source.value: source for source in WeightsSource if source is not WeightsSource.FILE}
+    return named.get(weights, WeightsSource.FILE)
+
+
+def file_of(weights: str) -> Path | None:
+    """The path of such a setting; None where it is no path."""
+    return Path(weights) if source_of(weights) is WeightsSource.FILE else None
