@@ -6,6 +6,10 @@ FROM python:${PYTHON_VERSION}-slim AS build
 ARG TORCH_BACKEND=cpu
 WORKDIR /src
 RUN pip install --no-cache-dir uv==0.13.9 && python -m venv /opt/wscxr
+# Every package but PyTorch and what it brings, each file checked against its hash (`make lock`).
+COPY requirements-image.txt ./
+RUN uv pip install --no-cache --python /opt/wscxr/bin/python --compile-bytecode \
+    --require-hashes --no-deps --requirements requirements-image.txt
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY wscxr wscxr
 COPY training training

@@ -2,7 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format bench clean
+# Which build of PyTorch to install: cpu, or a CUDA version such as cu126, from PyTorch's own index. Empty: what
+# the package index has, which on Linux is a CUDA build of some gigabytes.
+TORCH ?=
+
+.PHONY: demo test lint format bench docs lock clean
 
 demo: .venv/installed
 	$(BIN)/python scripts/demo.py
@@ -22,10 +26,28 @@ format: .venv/installed
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
 
+# The documentation site, in site/. Needs no network.
+docs: .venv/installed
+	$(BIN)/mkdocs build --strict
+
+# What the container image installs, with hashes: all but PyTorch and what it brings, whose builds come from
+# PyTorch's own index and have other hashes there.
+lock: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	printf '%s\n' 'torch; python_version < "3"' 'torchvision; python_version < "3"' \
+	    | $(BIN)/uv pip compile pyproject.toml --extra dicom --constraint constraints.txt --overrides - \
+	        --universal --generate-hashes --no-emit-index-url --no-annotate --quiet \
+	        --custom-compile-command 'make lock' --output-file requirements-image.txt
+
 clean:
-	rm -rf .venv demo-output build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-output build site *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+ifneq ($(TORCH),)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend $(TORCH) \
+	    --constraint constraints.txt torch torchvision
+endif
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
