@@ -5,7 +5,7 @@ This package is the method alone: no HTTP, no training data. See `training` and 
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Before PyTorch is imported: how long its OpenMP threads spin while they wait for each other. By
 # default they spin for milliseconds, and where something else wants the core a batch took three to
