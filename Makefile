@@ -1,23 +1,32 @@
 # The same commands for people and for CI. Everything is installed into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# One process a core; each computes with one thread, so that they do not fight for the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 # Which build of PyTorch to install: cpu, or a CUDA version such as cu126, from PyTorch's own index. Empty: what
 # the package index has, which on Linux is a CUDA build of some gigabytes.
 TORCH ?=
 
-.PHONY: demo test lint format bench docs lock clean
+.PHONY: demo test test-all lint format bench docs lock clean
 
 demo: .venv/installed
 	$(BIN)/python scripts/demo.py
 
+# All but the slow tests. Tests of programs that are not installed are skipped, and say so.
 test: .venv/installed
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+	$(PYTEST) -m "not slow"
+
+# Every test. Needs the programs and the X-rays that CONTRIBUTING.md names.
+test-all: .venv/installed
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=95
 
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
