@@ -2,7 +2,7 @@
 
 Run as ``python scripts/default_splits.py --zhanglab DIR --nih DIR --nih-unlabelled DIR --out DIR``.
 
-``pretrain.csv`` names unlabelled images: ZhangLab's training part without the patients set aside
+``pretrain.csv`` names unlabelled images: ZhangLab's training part without the patients held out
 for testing, and NIH images of patients that ``--nih`` has none of. So no figure on either test set
 comes from a backbone that saw a test image. ``zhanglab.csv`` and ``nih.csv`` are manifests with
 train and test rows that share no patient.
@@ -16,7 +16,7 @@ from pathlib import Path
 from sklearn.model_selection import GroupShuffleSplit
 
 from training.data.samples import Label, Sample, find_samples
-from training.paper.dataset import patients_set_aside
+from training.paper.dataset import patients_held_out
 from wscxr.imaging import find_images
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     out: Path = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
 
-    pool, test = patients_set_aside(arguments.zhanglab.resolve())
+    pool, test = patients_held_out(arguments.zhanglab.resolve())
     _write_manifest(out / "zhanglab.csv", pool, test)
     nih = [
         Sample(path, label, patient_id=_nih_patient(path))
@@ -56,9 +56,9 @@ def _part(
     """A third of the patients for testing, and all patients with lesion boxes."""
     free = [sample for sample in samples if sample.patient_id not in boxed_patients]
     splitter = GroupShuffleSplit(n_splits=1, test_size=1 / 3, random_state=0)
-    kept, aside = next(splitter.split(free, groups=[s.patient_id for s in free]))
+    kept, held_out = next(splitter.split(free, groups=[s.patient_id for s in free]))
     related = [sample for sample in samples if sample.patient_id in boxed_patients]
-    return [free[i] for i in kept], [*(free[i] for i in aside), *related, *boxed]
+    return [free[i] for i in kept], [*(free[i] for i in held_out), *related, *boxed]
 
 
 def _nih_patient(path: Path) -> str:

@@ -128,7 +128,7 @@ def evaluate(
     from training.data.annotations import read_boxes, read_masks
     from training.evaluation.evaluate import evaluate as run
     from training.evaluation.report import write_report
-    from training.evaluation.table import show
+    from training.evaluation.terminal import show
     from wscxr.bundle.store import Bundle
     from wscxr.device import resolve_device
     from wscxr.files import write_file
@@ -165,8 +165,8 @@ def pretrain(
 ) -> None:
     """Train a backbone on unlabelled radiographs, by self-supervision."""
     from training.pretraining.backbone.config import PretrainConfig
-    from training.pretraining.backbone.pictures import find_unlabelled
     from training.pretraining.backbone.run import pretrain as run
+    from training.pretraining.backbone.views import find_unlabelled
     from wscxr.device import resolve_device
 
     config = validated(PretrainConfig, given_settings(context))
@@ -214,7 +214,7 @@ def reproduce(
 ) -> None:
     """Reproduce a table of the paper, under an honest protocol and under the paper's."""
     from training.config import resolve_config
-    from training.paper.table import reproduce as run
+    from training.paper.reproduce import reproduce as run
     from wscxr.device import resolve_device
 
     settings = resolve_config(config, given_settings(context), preset)

@@ -21,7 +21,7 @@
     │       └── LateralView        lateral_view
     ├── ConfigError                invalid_config
     ├── DataError                  invalid_data
-    │   ├── ManifestError          invalid_manifest
+    │   ├── SampleListError        invalid_manifest
     │   └── NotEnoughImages        not_enough_images
     ├── WeightsError               invalid_weights
     │   └── WeightsUnavailable     weights_unavailable
@@ -156,7 +156,7 @@ class DataError(WscxrError):
     code = "invalid_data"
 
 
-class ManifestError(DataError):
+class SampleListError(DataError):
     """The manifest CSV cannot be read."""
 
     code = "invalid_manifest"

@@ -4,7 +4,6 @@ Annotations are read for measuring only; training never sees them. An image is s
 square grid as it is to the model input, so masks and anomaly maps lie on each other.
 """
 
-import csv
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from PIL import ExifTags, Image
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
-from wscxr.errors import DataError, ImageError, ManifestError
+from training.data.samples import read_rows
+from wscxr.errors import DataError, ImageError, SampleListError
 from wscxr.imaging import ImageLimits, looks_like_dicom, read_radiograph
 from wscxr.imaging.raster import read_raster
 
@@ -127,7 +127,7 @@ def read_boxes(file: Path) -> Annotations:
 
     Raises
     ------
-    ManifestError
+    SampleListError
         The file cannot be read, lacks a column, holds no box, or has a row without a file, with
         something that is no number, or with an empty box or one outside the image; the line is
         named.
@@ -136,26 +136,18 @@ def read_boxes(file: Path) -> Annotations:
     """
     by_image: dict[Path, list[tuple[float, float, float, float]]] = {}
     sizes: dict[Path, tuple[int, int]] = {}
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if missing := {"file", *_COLUMNS} - set(rows.fieldnames or ()):
-                raise ManifestError(f"{file} lacks column {', '.join(sorted(missing))}")
-            for row in rows:
-                where = f"{file}, line {rows.line_num}"
-                if not row["file"]:
-                    raise ManifestError(f"{where}: there is no file")
-                image = (file.parent / row["file"]).resolve()
-                if image not in sizes:
-                    try:
-                        sizes[image] = _shown_size(image)
-                    except DataError as error:
-                        raise DataError(f"{where}: {error}") from error
-                by_image.setdefault(image, []).append(_box(row, sizes[image], where))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"cannot read the boxes {file}: {error}") from error
+    for where, row in read_rows(file, ("file", *_COLUMNS)):
+        if not row["file"]:
+            raise SampleListError(f"{where}: there is no file")
+        image = (file.parent / row["file"]).resolve()
+        if image not in sizes:
+            try:
+                sizes[image] = _shown_size(image)
+            except DataError as error:
+                raise DataError(f"{where}: {error}") from error
+        by_image.setdefault(image, []).append(_box(row, sizes[image], where))
     if not by_image:
-        raise ManifestError(f"{file} holds no box")
+        raise SampleListError(f"{file} holds no box")
     return _Boxes(by_image)
 
 
@@ -194,19 +186,19 @@ def _box(
     try:
         x, y, w, h = (float(row[column]) for column in _COLUMNS)
     except (TypeError, ValueError) as error:
-        raise ManifestError(f"{where}: x, y, w and h must be numbers") from error
+        raise SampleListError(f"{where}: x, y, w and h must be numbers") from error
     if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
-        raise ManifestError(f"{where}: the box is empty or infinite")
+        raise SampleListError(f"{where}: the box is empty or infinite")
     width, height = size
     outside = max(-x, -y, x + w - width, y + h - height)
     if outside > _ROUNDING:
-        raise ManifestError(
+        raise SampleListError(
             f"{where}: the box reaches {outside:g} pixels out of the image of {width} x {height}"
         )
     corners = np.array([x / width, y / height, (x + w) / width, (y + h) / height]).clip(0, 1)
     left, top, right, bottom = corners.tolist()
     if left == right or top == bottom:
-        raise ManifestError(f"{where}: the box lies outside the image")
+        raise SampleListError(f"{where}: the box lies outside the image")
     return left, top, right, bottom
 
 

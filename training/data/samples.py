@@ -1,16 +1,16 @@
-"""Which images there are: folders, or a manifest."""
+"""The labelled images of a run: from folders, or from a manifest CSV."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from wscxr.errors import DataError, ManifestError, NotEnoughImages
+from wscxr.errors import DataError, NotEnoughImages, SampleListError
 from wscxr.imaging import find_images
 
 SPLITS = ("train", "val", "test")
-"""Values of a manifest's split column; rows of ``val`` are for the user's own purposes."""
+"""Values of a manifest's split column; rows of ``val`` are never read."""
 
 
 class Label(StrEnum):
@@ -60,6 +60,37 @@ def find_samples(folder: Path, label: Label) -> list[Sample]:
     return [Sample(path, label) for path in found]
 
 
+def read_rows(file: Path, columns: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Read a CSV file, UTF-8, row by row.
+
+    Parameters
+    ----------
+    file
+        The CSV file; its first line names the columns.
+    columns
+        Columns that it must have.
+
+    Yields
+    ------
+    tuple
+        Where the row is, ``FILE, line N``, for messages; and its values by column.
+
+    Raises
+    ------
+    SampleListError
+        The file cannot be read or lacks a column.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.DictReader(lines)
+            if missing := set(columns) - set(rows.fieldnames or ()):
+                raise SampleListError(f"{file} lacks column {', '.join(sorted(missing))}")
+            for row in rows:
+                yield f"{file}, line {rows.line_num}", row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SampleListError(f"{file} cannot be read: {error}") from error
+
+
 def read_samples(manifest: Path, split: str) -> list[Sample]:
     """Read a manifest CSV with columns ``path,label[,patient_id,split,view]``.
 
@@ -75,41 +106,28 @@ def read_samples(manifest: Path, split: str) -> list[Sample]:
 
     Raises
     ------
-    ManifestError
+    SampleListError
         The file cannot be read, lacks a column, or has a row without a path, or with an unknown
-        label or split; the line is named.
+        label or split; the message names the line.
     """
     samples = []
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if missing := {"path", "label"} - set(rows.fieldnames or ()):
-                raise ManifestError(f"{manifest} lacks column {', '.join(sorted(missing))}")
-            for row in rows:
-                if (own := row.get("split")) not in (None, *SPLITS):
-                    raise ManifestError(
-                        f"{manifest}, line {rows.line_num}: split {own!r} is none of "
-                        f"{', '.join(SPLITS)}"
-                    )
-                if own not in (None, split):
-                    continue
-                if not row["path"]:
-                    raise ManifestError(f"{manifest}, line {rows.line_num}: there is no path")
-                if row["label"] not in set(Label):
-                    raise ManifestError(
-                        f"{manifest}, line {rows.line_num}: label {row['label']!r} is neither "
-                        "normal nor abnormal"
-                    )
-                samples.append(
-                    Sample(
-                        path=manifest.parent / row["path"],
-                        label=Label(row["label"]),
-                        patient_id=row.get("patient_id") or None,
-                        view=row.get("view") or None,
-                    )
-                )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"cannot read the manifest {manifest}: {error}") from error
+    for where, row in read_rows(manifest, ("path", "label")):
+        if (own := row.get("split")) not in (None, *SPLITS):
+            raise SampleListError(f"{where}: split {own!r} is none of {', '.join(SPLITS)}")
+        if own not in (None, split):
+            continue
+        if not row["path"]:
+            raise SampleListError(f"{where}: there is no path")
+        if row["label"] not in set(Label):
+            raise SampleListError(f"{where}: label {row['label']!r} is neither normal nor abnormal")
+        samples.append(
+            Sample(
+                path=manifest.parent / row["path"],
+                label=Label(row["label"]),
+                patient_id=row.get("patient_id") or None,
+                view=row.get("view") or None,
+            )
+        )
     return samples
 
 

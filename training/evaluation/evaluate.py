@@ -10,11 +10,10 @@ from torch import Tensor
 from training.data.annotations import Annotations
 from training.data.images import in_batches, open_radiograph
 from training.data.samples import Label, Sample, patient_groups
-from training.evaluation.confounders import check_confounders
+from training.evaluation.confounders import TrivialFeatures, check_confounders, trivial_features
 from training.evaluation.localisation import localise
 from training.evaluation.metrics import calibration_check, check_classes, image_metrics
 from training.evaluation.results import EvaluatedBundle, Evaluation, OodShare, ScoredImage
-from training.evaluation.trivial_features import TrivialFeatures, trivial_features
 from wscxr.bundle.manifest import BundleManifest
 from wscxr.bundle.store import Bundle
 from wscxr.errors import NotEnoughImages

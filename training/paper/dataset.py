@@ -53,7 +53,7 @@ def read_table_data(path: Path) -> TableData:
     path
         One of: the ZhangLab folder as published (``train/NORMAL``, ``train/PNEUMONIA``, and the
         same below ``test``), whose official test part is then used; a folder of its training part
-        alone (``normal``, ``pneumonia``), of which patients are set aside; or a manifest CSV with
+        alone (``normal``, ``pneumonia``), of which patients are held out; or a manifest CSV with
         rows of split ``train`` and ``test``.
 
     Raises
@@ -68,8 +68,8 @@ def read_table_data(path: Path) -> TableData:
         pool, test = (_official_part(path / part) for part in ("train", "test"))
         source = "ZhangLab's official test part"
     elif (path / "normal").is_dir() and (path / "pneumonia").is_dir():
-        pool, test = patients_set_aside(path)
-        source = "patients set aside from ZhangLab's training part, not its official test part"
+        pool, test = patients_held_out(path)
+        source = "patients held out from ZhangLab's training part, not its official test part"
     else:
         raise DataError(
             f"{path} is no manifest CSV, and holds neither train/NORMAL nor normal and pneumonia"
@@ -91,7 +91,7 @@ def _official_part(folder: Path) -> list[Sample]:
     )
 
 
-def patients_set_aside(folder: Path) -> tuple[list[Sample], list[Sample]]:
+def patients_held_out(folder: Path) -> tuple[list[Sample], list[Sample]]:
     """Part ZhangLab's training part into a pool and a test set without a common patient.
 
     Always the same way.
@@ -111,9 +111,9 @@ def patients_set_aside(folder: Path) -> tuple[list[Sample], list[Sample]]:
         # A set too small for the full test size is halved.
         share = min(0.5, size / len(samples))
         splitter = GroupShuffleSplit(n_splits=1, test_size=share, random_state=0)
-        kept, aside = next(splitter.split(samples, groups=patient_groups(samples)))
+        kept, held_out = next(splitter.split(samples, groups=patient_groups(samples)))
         pool += [samples[i] for i in kept]
-        test += [samples[i] for i in aside]
+        test += [samples[i] for i in held_out]
     return pool, test
 
 

@@ -2,29 +2,157 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from enum import StrEnum
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.methods.fitting import checkpoint_steps, draw, one_thread
-from training.paper.ddad_autoencoder import DOWNSAMPLING, AutoencoderU, reconstruction_loss
-from training.paper.ddad_ensemble import DualEnsemble
 from training.paper.network import Budget, ImageScorer, Network, OnScorer
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 
+DOWNSAMPLING = 16
+"""Side of the input over side of the deepest feature map."""
 
-class Discrepancy(StrEnum):
-    """Which anomaly map the image score is the mean of."""
+_CHANNELS = (16, 32, 64, 64)
+_HIDDEN = 2048
+_LATENT = 16
 
-    INTER = "inter"
-    """Between modules A and B: the one of the two that uses the anomaly images."""
 
-    INTRA = "intra"
-    """Within module B: what is left of the method without any anomaly image."""
+class AutoencoderU(nn.Module):
+    """AE-U with a latent code of 16 numbers.
+
+    Four convolutions halve the image each, two linear layers take it to the latent code, and the
+    decoder mirrors them. Every layer but the latent code and the output is followed by batch
+    normalisation and ReLU.
+
+    Parameters
+    ----------
+    size
+        Side of the images, a multiple of 16.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        side = size // DOWNSAMPLING
+        deepest = _CHANNELS[-1]
+        encoder: list[nn.Module] = []
+        for before, after in zip((1, *_CHANNELS), _CHANNELS, strict=False):
+            encoder += [
+                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
+        self.encoder = nn.Sequential(
+            *encoder,
+            nn.Flatten(),
+            nn.Linear(deepest * side**2, _HIDDEN),
+            nn.BatchNorm1d(_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_HIDDEN, _LATENT),
+        )
+        decoder: list[nn.Module] = []
+        for before, after in zip(_CHANNELS[:0:-1], _CHANNELS[-2::-1], strict=True):
+            decoder += [
+                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
+        self.decoder = nn.Sequential(
+            nn.Linear(_LATENT, _HIDDEN),
+            nn.BatchNorm1d(_HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_HIDDEN, deepest * side**2),
+            nn.Unflatten(1, (deepest, side, side)),
+            *decoder,
+            nn.ConvTranspose2d(_CHANNELS[0], 2, 4, stride=2, padding=1, bias=False),
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstruct images.
+
+        Parameters
+        ----------
+        images
+            float32 of shape (B, 1, size, size) in [-1, 1].
+
+        Returns
+        -------
+        tuple
+            The reconstruction, and the logarithm of the variance it is expected to be wrong by;
+            both of the images' shape.
+        """
+        reconstruction, log_variance = self.decoder(self.encoder(images)).chunk(2, dim=1)
+        return reconstruction, log_variance
+
+
+def reconstruction_loss(images: Tensor, reconstruction: Tensor, log_variance: Tensor) -> Tensor:
+    """Negative Gaussian log-likelihood up to constants: mean of exp(-s) (x - x')^2 + s.
+
+    Parameters
+    ----------
+    images, reconstruction, log_variance
+        x, x' and s, of one shape.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+    """
+    return (torch.exp(-log_variance) * (images - reconstruction).square() + log_variance).mean()
+
+
+class DualEnsemble(nn.Module):
+    """Module A, which also knows unlabelled images, and module B, which knows normal ones only.
+
+    Each is an ensemble of reconstruction networks (Cai et al., 2022, Sec. 2.1).
+
+    Parameters
+    ----------
+    members
+        Networks in each module.
+    size
+        Side of the images.
+    """
+
+    def __init__(self, members: int, size: int) -> None:
+        super().__init__()
+        self.module_a = nn.ModuleList([AutoencoderU(size) for _ in range(members)])
+        self.module_b = nn.ModuleList([AutoencoderU(size) for _ in range(members)])
+
+    @property
+    def networks(self) -> list[AutoencoderU]:
+        """All members, those of module A first."""
+        return [*self.module_a, *self.module_b]
+
+    def discrepancy(self, images: Tensor) -> Tensor:
+        """Map of the modules' disagreement: ``|mean of A - mean of B|`` over sigma.
+
+        Sigma, the standard deviation that module B predicts, takes away what is hard to reconstruct
+        in any case, such as edges: sigma^2 is the mean of its members' variances.
+
+        Parameters
+        ----------
+        images
+            float32 of shape (B, 1, size, size) in [-1, 1].
+
+        Returns
+        -------
+        Tensor
+            float32 of the same shape, 0 or more.
+        """
+        of_a, _ = _reconstruct(self.module_a, images)
+        of_b, sigma = _reconstruct(self.module_b, images)
+        return (of_a.mean(dim=0) - of_b.mean(dim=0)).abs() / sigma
+
+
+def _reconstruct(module: nn.ModuleList, images: Tensor) -> tuple[Tensor, Tensor]:
+    """All members' reconstructions, one more dimension in front, and sigma."""
+    reconstructions, log_variances = zip(*(member(images) for member in module), strict=True)
+    variance = torch.stack(log_variances).exp().mean(dim=0)
+    return torch.stack(reconstructions), variance.sqrt()
 
 
 class Ddad(Network):
@@ -51,8 +179,6 @@ class Ddad(Network):
     ----------
     size
         Side of the images, a multiple of 16.
-    discrepancy
-        Which map the score is the mean of.
     members
         Networks in each of the two modules.
     steps
@@ -69,7 +195,6 @@ class Ddad(Network):
 
     name: Literal["ddad"] = "ddad"
     size: int = Field(default=64, gt=0, multiple_of=DOWNSAMPLING)
-    discrepancy: Discrepancy = Discrepancy.INTER
     members: int = Field(default=3, ge=2)
     steps: PositiveInt
     batch_size: int = Field(default=64, ge=2)
@@ -152,15 +277,11 @@ class Ddad(Network):
 
     def _scorer(self, ensemble: DualEnsemble, device: torch.device) -> ImageScorer:
         """The mean of the discrepancy map of each image."""
-        maps_of = {
-            Discrepancy.INTER: ensemble.inter_discrepancy,
-            Discrepancy.INTRA: ensemble.intra_discrepancy,
-        }[self.discrepancy]
 
         @torch.no_grad()
         def score(images: Tensor) -> Tensor:
             parts = [
-                maps_of(_as_input(batch.to(device))).mean(dim=(1, 2, 3)).cpu()
+                ensemble.discrepancy(_as_input(batch.to(device))).mean(dim=(1, 2, 3)).cpu()
                 for batch in torch.split(images, self.batch_size)
             ]
             return torch.cat(parts)

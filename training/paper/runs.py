@@ -19,10 +19,9 @@ from training.data.splits import TrainSplit, draw_split
 from training.methods.fitting import computing_threads, fit_maps
 from training.methods.settings import Method
 from training.paper.dataset import TableData
-from training.paper.judge import Snapshot, judge
 from training.paper.network import ImageScorer, Network
-from training.paper.records import Record, RecordStore
-from training.paper.tables import Row
+from training.paper.protocols import Record, RecordStore, Snapshot, judge
+from training.paper.rows import Row
 from wscxr import __version__
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone, build_backbone

@@ -5,7 +5,6 @@ summed into an attenuation image, given quantum noise and tone-mapped as a radio
 bright).
 """
 
-from training.phantoms.dataset import write_phantoms
-from training.phantoms.phantom import Phantom, make_phantom
+from training.phantoms.phantom import Phantom, make_phantom, write_phantoms
 
 __all__ = ["Phantom", "make_phantom", "write_phantoms"]

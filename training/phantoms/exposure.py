@@ -3,9 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.phantoms.chest import Chest
-from training.phantoms.geometry import View
-from training.phantoms.planes import Plane, blur, resize
+from training.phantoms.anatomy import Chest
+from training.phantoms.geometry import Plane, View, blur, resize
 
 
 def expose(view: View, chest: Chest, opacity: Plane, rng: np.random.Generator) -> Plane:

@@ -1,4 +1,4 @@
-"""Where things are: body coordinates, and solids that the beam passes through.
+"""Where things are in a phantom: image planes, body coordinates, and shapes drawn in them.
 
 Positions and lengths are in *body units*: the image spans [-1, 1] on both axes, ``x`` to the right
 and ``y`` downwards, so the patient's right side has negative ``x``, as on a radiograph.
@@ -8,8 +8,56 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
 
-from training.phantoms.planes import Plane, blur
+Plane: TypeAlias = NDArray[np.float32]
+"""One value per pixel, of shape (size, size)."""
+
+
+def blur(plane: Plane, sigma: float) -> Plane:
+    """Blur with a Gaussian.
+
+    Parameters
+    ----------
+    plane
+        Any values, of shape (size, size).
+    sigma
+        Standard deviation of the Gaussian, in pixels.
+    """
+    blurred: Plane = ndimage.gaussian_filter(plane, sigma, mode="nearest", truncate=3.0)
+    return blurred
+
+
+def resize(plane: Plane, side: int, how: Image.Resampling) -> Plane:
+    """Resample a square plane to shape (side, side)."""
+    return np.asarray(Image.fromarray(plane).resize((side, side), how))
+
+
+def cloud(rng: np.random.Generator, size: int, *grains: int) -> Plane:
+    """Smooth noise, the sum of several scales.
+
+    Parameters
+    ----------
+    rng
+        Source of the noise.
+    size
+        Width and height of the result in pixels.
+    *grains
+        For each scale, how many grains lie side by side across the image.
+
+    Returns
+    -------
+    Plane
+        Noise of about zero mean and of unit variance, of shape (size, size).
+    """
+    total = np.zeros((size, size), np.float32)
+    for count in grains:
+        grain = rng.standard_normal((count, count), dtype=np.float32)
+        total += resize(grain, size, Image.Resampling.BICUBIC)
+    unit: Plane = total / total.std()
+    return unit
+
 
 Pair: TypeAlias = tuple[float, float]
 """Something along ``x`` and along ``y``, in body units."""
@@ -107,3 +155,63 @@ def ellipsoid(view: View, centre: Pair, radii: Pair, tilt: float = 0.0) -> Plane
     down = (cos * (view.y - y) - sin * (view.x - x)) / height
     path: Plane = np.sqrt(np.clip(1.0 - across * across - down * down, 0.0, None))
     return path
+
+
+_OVERSAMPLING = 2
+
+
+class Layer:
+    """Oversampled canvas, empty at first; later shapes replace earlier ones.
+
+    Lengths and positions are in body units; densities are 0 (nothing) to 1.
+
+    Parameters
+    ----------
+    view
+        Places the shapes in the image.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._image = Image.new("L", (view.size * _OVERSAMPLING,) * 2)
+        self._draw = ImageDraw.Draw(self._image)
+
+    def _path(self, points: Points) -> list[float]:
+        path: list[float] = (self._view.to_pixels(points) * _OVERSAMPLING).ravel().tolist()
+        return path
+
+    def polygon(self, points: Points, density: float) -> None:
+        """Fill the polygon with these corners."""
+        self._draw.polygon(self._path(points), fill=round(255 * density))
+
+    def line(self, points: Points, width: float, density: float) -> None:
+        """Draw a line through these points."""
+        width = self._view.pixels(width) * _OVERSAMPLING
+        # A line cannot be thinner than one canvas pixel: below that it gets fainter instead.
+        ink = round(255 * density * min(1.0, width))
+        self._draw.line(self._path(points), fill=ink, width=max(1, round(width)))
+
+    def bone(self, points: Points, width: float, density: float) -> None:
+        """Draw a long bone around an axis: dense cortex around fainter marrow."""
+        along = np.gradient(points, axis=0)
+        across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+        across *= 0.5 * width / np.linalg.norm(along, axis=1, keepdims=True)
+        for scale, ink in ((1.0, density), (0.66, 0.72 * density)):
+            edges = [points + scale * across, (points - scale * across)[::-1]]
+            self.polygon(np.concatenate(edges), ink)
+
+    def plane(self, softness: float) -> Plane:
+        """Density of what was drawn.
+
+        Parameters
+        ----------
+        softness
+            Standard deviation, in body units, of the blur that softens the edges.
+
+        Returns
+        -------
+        Plane
+            0 to 1, of shape (size, size).
+        """
+        density = np.asarray(self._image.reduce(_OVERSAMPLING), dtype=np.float32) / 255.0
+        return self._view.blur(density, softness)

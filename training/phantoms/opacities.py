@@ -4,9 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from training.phantoms.chest import Chest
-from training.phantoms.geometry import Pair, View, ellipsoid, rounded
-from training.phantoms.planes import Plane, cloud
+from training.phantoms.anatomy import Chest
+from training.phantoms.geometry import Pair, Plane, View, cloud, ellipsoid, rounded
 
 
 def draw_opacities(

@@ -5,9 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from training.evaluation.confounders import MIN_PATIENTS, check_confounders
+from training.evaluation.confounders import MIN_PATIENTS, TrivialFeatures, check_confounders
 from training.evaluation.results import ConfounderCheck
-from training.evaluation.trivial_features import TrivialFeatures
 
 N = 60
 ABNORMAL = np.arange(N) >= N // 2

@@ -11,10 +11,10 @@ from tests.helpers import RecordingTrack, encode, noise
 from training.data.annotations import read_boxes, read_masks
 from training.data.images import BATCH, open_radiograph
 from training.data.samples import Label, Sample, load_samples, patient_groups
+from training.evaluation.confounders import trivial_features
 from training.evaluation.evaluate import evaluate
 from training.evaluation.localisation import localise
 from training.evaluation.results import Evaluation
-from training.evaluation.trivial_features import trivial_features
 from wscxr.bundle.store import Bundle, Prediction
 from wscxr.errors import DataError, NotEnoughImages
 from wscxr.imaging import read_radiograph

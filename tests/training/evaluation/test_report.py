@@ -19,10 +19,10 @@ from tests.helpers import encode
 from training.data.annotations import Annotations, read_masks
 from training.data.samples import Label, Sample, load_samples
 from training.evaluation.evaluate import evaluate
+from training.evaluation.metrics import chance_range, judge_promise
 from training.evaluation.report import render_report, write_report
 from training.evaluation.report.charts import draw_charts
 from training.evaluation.report.gallery import SIDE, choose_cases, draw_gallery
-from training.evaluation.report.promise import chance_range, judge_promise
 from training.evaluation.results import Estimate, Evaluation, ScoredImage
 from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError, DataError

@@ -3,7 +3,7 @@ import pytest
 from scipy.signal import convolve2d
 
 from tests.helpers import noise
-from training.evaluation.trivial_features import trivial_features
+from training.evaluation.confounders import trivial_features
 from wscxr.imaging import Radiograph
 
 

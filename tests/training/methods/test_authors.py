@@ -15,7 +15,7 @@ from training.methods.authors import MARGIN
 from training.methods.fitting import CHECKPOINTS, Fit
 from training.methods.settings import AuthorsRecipe
 from training.paper.network import Budget
-from training.paper.tables import TableName, rows_of
+from training.paper.rows import TableName, rows_of
 from training.train import train
 from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError

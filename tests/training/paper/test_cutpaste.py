@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from tests.helpers import CPU, RecordingTrack
 from training.methods.fitting import checkpoint_steps
-from training.paper.cutpaste import CutPaste
-from training.paper.cutpaste_augment import (
+from training.paper.cutpaste import (
+    CutPaste,
     jitter,
     paste_patch,
     paste_scar,

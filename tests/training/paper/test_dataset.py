@@ -19,7 +19,7 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(encode(noise(seed=number)))
 
 
-def test_patients_set_aside_for_the_test_are_in_no_draw(zhanglab: Path) -> None:
+def test_held_out_patients_are_in_no_draw(zhanglab: Path) -> None:
     data = read_table_data(zhanglab)
     assert counts(data.pool) == (14, 4)
     assert counts(data.test) == (15, 6)

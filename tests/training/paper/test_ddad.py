@@ -9,9 +9,7 @@ from torch import Tensor
 from tests.helpers import CPU, RecordingTrack
 from training.methods.fitting import CHECKPOINTS
 from training.paper import ddad
-from training.paper.ddad import Ddad, Discrepancy
-from training.paper.ddad_autoencoder import AutoencoderU, reconstruction_loss
-from training.paper.ddad_ensemble import DualEnsemble
+from training.paper.ddad import AutoencoderU, Ddad, DualEnsemble, reconstruction_loss
 from training.paper.network import Budget, ImageScorer
 from wscxr.errors import ConfigError
 
@@ -73,7 +71,7 @@ def test_the_loss_is_the_likelihood_of_a_gaussian() -> None:
     torch.testing.assert_close(reconstruction_loss(images, reconstruction, log_variance), expected)
 
 
-# --- the discrepancies --------------------------------------------------------------------------
+# --- the discrepancy ----------------------------------------------------------------------------
 
 
 class Fixed(torch.nn.Module):
@@ -88,33 +86,20 @@ class Fixed(torch.nn.Module):
         return self.value * ones, self.variance.log() * ones
 
 
-def test_discrepancies_against_hand_computed_ones() -> None:
+def test_the_discrepancy_against_a_hand_computed_one() -> None:
     ensemble = DualEnsemble(2, SIZE)
     ensemble.module_a = torch.nn.ModuleList([Fixed(5.0, 9.0), Fixed(9.0, 7.0)])
     ensemble.module_b = torch.nn.ModuleList([Fixed(1.0, 3.0), Fixed(3.0, 5.0)])
     images = torch.zeros(3, 1, SIZE, SIZE)
-    # Means 7 and 2, std of (1, 3) = sqrt(2), variance of B on average 4.
-    torch.testing.assert_close(ensemble.inter_discrepancy(images), images + 5 / 2)
-    torch.testing.assert_close(ensemble.intra_discrepancy(images), images + 2**0.5 / 2)
+    # Means 7 and 2, variance of B on average 4.
+    torch.testing.assert_close(ensemble.discrepancy(images), images + 5 / 2)
 
 
-@pytest.mark.parametrize("discrepancy", Discrepancy)
-def test_the_score_is_the_mean_of_the_map(
-    discrepancy: Discrepancy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def factor(kind: Discrepancy) -> int:
-        return 2 if kind is discrepancy else 0
-
-    for kind in Discrepancy:
-        # A map to tell apart: the image itself, from 0 to 2 or to 0.
-        monkeypatch.setattr(
-            DualEnsemble,
-            f"{kind}_discrepancy",
-            lambda _, images, k=kind: (images + 1) / 2 * factor(k),
-        )
+def test_the_score_is_the_mean_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A map to recognise: twice the image itself, which comes in from -1 to 1.
+    monkeypatch.setattr(DualEnsemble, "discrepancy", lambda _, images: images + 1)
     images = normal_images(5, 3)
-    scores = fit({"discrepancy": discrepancy})(images)
-    torch.testing.assert_close(scores, 2 * images.mean(dim=(1, 2, 3)))
+    torch.testing.assert_close(fit()(images), 2 * images.mean(dim=(1, 2, 3)))
 
 
 # --- the scorer ---------------------------------------------------------------------------------
@@ -244,7 +229,6 @@ def test_training_that_diverges_says_so() -> None:
 def test_the_full_budget_is_the_papers_setting() -> None:
     full = Ddad.within(Budget.FULL)
     assert (full.size, full.members, full.batch_size, full.learning_rate) == (64, 3, 64, 5e-4)
-    assert full.discrepancy is Discrepancy.INTER
     cpu = Ddad.within(Budget.CPU)
     assert cpu.size < full.size
     assert cpu.steps < full.steps

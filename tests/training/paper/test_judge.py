@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.paper.judge import Snapshot, judge
+from training.paper.protocols import Snapshot, judge
 
 ABNORMAL = np.array([False, False, False, False, True, True, True, True])
 CALIBRATION = np.linspace(0.0, 1.0, 19)

@@ -2,8 +2,8 @@ import pytest
 
 from tests.training.paper.test_records import record
 from training.methods.settings import Wscxr
-from training.paper.layout import Spread, cells_of, markdown
-from training.paper.tables import Row
+from training.paper.reproduce import Spread, cells_of, markdown
+from training.paper.rows import Row
 
 ROWS = [
     Row("wscxr", "WSCXR", Wscxr(), (2, 16), {2: "94.7 ± 1.5"}),

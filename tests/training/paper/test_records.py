@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from training.evaluation.results import OperatingPoint
-from training.paper.records import Measured, Record, RecordStore
+from training.paper.protocols import Measured, Record, RecordStore
 from wscxr.errors import DataError
 
 

@@ -17,9 +17,9 @@ from training.methods.fitting import CHECKPOINTS
 from training.methods.settings import Wscxr
 from training.paper.dataset import TableData, read_table_data
 from training.paper.network import Budget, ImageScorer, Network, OnScorer
-from training.paper.records import Record, RecordStore
+from training.paper.protocols import Record, RecordStore
+from training.paper.rows import Row
 from training.paper.runs import Run, Runner
-from training.paper.tables import Row
 from training.train import train
 from wscxr.bundle.store import Bundle
 from wscxr.errors import DataError

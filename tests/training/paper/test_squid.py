@@ -13,16 +13,26 @@ from tests.helpers import CPU, RecordingTrack
 from training.methods.fitting import CHECKPOINTS, one_thread
 from training.paper.network import Budget, ImageScorer
 from training.paper.squid import Squid
-from training.paper.squid.augmentation import shift_and_zoom
-from training.paper.squid.generator import Generator, Rebuilt
-from training.paper.squid.inpainting import InpaintingBlock
-from training.paper.squid.layers import Discriminator
-from training.paper.squid.losses import discriminator_loss, generator_loss
-from training.paper.squid.memory import KEPT, MemoryMatrix, MemoryQueue, gumbel_shrinkage
-from training.paper.squid.patches import cut, join, neighbours
-from training.paper.squid.scorer import Scorer, evaluating
-from training.paper.squid.shortcut import MaskedShortcut
-from training.paper.squid.trainer import Trainer
+from training.paper.squid.learning import (
+    RealismScorer,
+    Trainer,
+    critic_loss,
+    evaluating,
+    generator_loss,
+    shift_and_zoom,
+)
+from training.paper.squid.memory import (
+    KEPT,
+    InpaintingBlock,
+    MaskedShortcut,
+    MemoryMatrix,
+    MemoryQueue,
+    cut,
+    gumbel_shrinkage,
+    join,
+    neighbours,
+)
+from training.paper.squid.networks import Critic, Generator, Rebuilt
 from wscxr.errors import ConfigError
 
 T = TypeVar("T")
@@ -45,20 +55,20 @@ def images(count: int, seed: int = 0) -> Tensor:
 NORMAL = images(3)
 
 
-def networks(seed: int = 0) -> tuple[Generator, Discriminator]:
+def networks(seed: int = 0) -> tuple[Generator, Critic]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Generator(SIZE, WIDTH, SLOTS, seeded(seed)), Discriminator(WIDTH, SIZE)
+        return Generator(SIZE, WIDTH, SLOTS, seeded(seed)), Critic(WIDTH, SIZE)
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[Generator, Discriminator]:
+def trained() -> tuple[Generator, Critic]:
     """Networks that learnt enough for their answers to differ from image to image."""
-    generator, discriminator = networks()
-    trainer = Trainer(generator, discriminator, 3e-3, 50)
+    generator, critic = networks()
+    trainer = Trainer(generator, critic, 3e-3, 50)
     for _ in range(50):
         trainer.step(NORMAL)
-    return generator, discriminator
+    return generator, critic
 
 
 def squid(**changes: Any) -> Squid:
@@ -238,12 +248,12 @@ def test_the_queue_is_offered_the_reduced_features_of_each_place() -> None:
 
 
 def test_both_decoders_rebuild_the_whole_image() -> None:
-    generator, discriminator = networks()
+    generator, critic = networks()
     rebuilt = generator(images(3))
     for image in (rebuilt.student, rebuilt.teacher):
         assert image.shape == (3, 1, SIZE, SIZE)
         assert 0 < image.min() < image.max() < 1
-    assert discriminator(rebuilt.student).shape == (3,)
+    assert critic(rebuilt.student).shape == (3,)
     # The patches are joined after two of four levels.
     assert [level.shape[0] for level in rebuilt.student_levels] == [12, 12, 3, 3]
     for one, two in zip(rebuilt.student_levels, rebuilt.teacher_levels, strict=True):
@@ -281,11 +291,11 @@ def test_the_generator_loss_by_hand() -> None:
     assert generator_loss(rebuilt, zero, logits + 1) < generator_loss(rebuilt, zero, logits)
 
 
-def test_the_discriminator_loss_is_the_cross_entropy() -> None:
+def test_the_critic_loss_is_the_cross_entropy() -> None:
     real, fake = torch.randn(2, 5, generator=seeded()).unbind()
     entropy = functional.binary_cross_entropy_with_logits
     expected = 0.005 * (entropy(real, torch.ones(5)) + entropy(fake, torch.zeros(5)))
-    torch.testing.assert_close(discriminator_loss(real, fake), expected)
+    torch.testing.assert_close(critic_loss(real, fake), expected)
 
 
 def test_training_images_are_moved_a_little() -> None:
@@ -305,24 +315,24 @@ def test_training_images_are_moved_a_little() -> None:
 
 
 def test_the_generator_learns_at_every_second_step_and_then_remembers() -> None:
-    generator, discriminator = networks()
-    trainer = Trainer(generator, discriminator, 1e-3, 4)
+    generator, critic = networks()
+    trainer = Trainer(generator, critic, 1e-3, 4)
     changed = []
     for step in range(4):
         before = weights(generator), generator.inpainting.queue.patterns.clone()
-        judged = weights(discriminator)
+        judged = weights(critic)
         trainer.step(images(2, step))
         after = weights(generator), generator.inpainting.queue.patterns
         changed.append([not torch.equal(*pair) for pair in zip(before, after, strict=True)])
-        assert not torch.equal(weights(discriminator), judged)
+        assert not torch.equal(weights(critic), judged)
     assert changed == [[True, True], [False, False]] * 2
 
 
-def test_the_discriminator_never_sees_a_batch_of_one_kind() -> None:
-    generator, discriminator = networks()
+def test_the_critic_never_sees_a_batch_of_one_kind() -> None:
+    generator, critic = networks()
     seen: list[Tensor] = []
-    discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
-    trainer = Trainer(generator, discriminator, 1e-3, 2)
+    critic.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    trainer = Trainer(generator, critic, 1e-3, 2)
     for _ in range(2):
         trainer.step(NORMAL)
     # In the first step both networks learn.
@@ -333,28 +343,28 @@ def test_the_discriminator_never_sees_a_batch_of_one_kind() -> None:
         assert not torch.equal(batch[3:], NORMAL)
 
 
-def test_rebuilding_gets_better_and_the_discriminator_learns_which_is_which(
-    trained: tuple[Generator, Discriminator],
+def test_rebuilding_gets_better_and_the_critic_learns_which_is_which(
+    trained: tuple[Generator, Critic],
 ) -> None:
     def error(generator: Generator) -> float:
         with evaluating(generator):
             return functional.mse_loss(generator.rebuild(NORMAL), NORMAL).item()
 
-    generator, discriminator = trained
+    generator, critic = trained
     assert error(generator) < 0.8 * error(networks()[0])
-    with evaluating(generator, discriminator):
-        assert discriminator(NORMAL).mean() > discriminator(generator.rebuild(NORMAL)).mean() + 1
+    with evaluating(generator, critic):
+        assert critic(NORMAL).mean() > critic(generator.rebuild(NORMAL)).mean() + 1
 
 
-@pytest.mark.parametrize("broken", ["generator", "discriminator"])
+@pytest.mark.parametrize("broken", ["generator", "critic"])
 def test_training_that_diverges_says_so(broken: str) -> None:
-    generator, discriminator = networks()
-    trainer = Trainer(generator, discriminator, 1e-3, 2)
+    generator, critic = networks()
+    trainer = Trainer(generator, critic, 1e-3, 2)
     with torch.no_grad():
         if broken == "generator":
             generator.teacher.out.weight.fill_(torch.nan)
         else:
-            next(discriminator.parameters()).fill_(torch.nan)
+            next(critic.parameters()).fill_(torch.nan)
     with pytest.raises(ConfigError, match="diverged"):
         trainer.step(images(2))
 
@@ -432,9 +442,9 @@ def test_budgets() -> None:
 
 
 def test_a_score_does_not_depend_on_the_images_beside_it(
-    trained: tuple[Generator, Discriminator],
+    trained: tuple[Generator, Critic],
 ) -> None:
-    scorer = Scorer(*trained, NORMAL, CPU)
+    scorer = RealismScorer(*trained, NORMAL, CPU)
     unseen = images(40, 9)
     alone = torch.cat([scorer(image[None]) for image in unseen])
     assert alone.std() > 0.01
@@ -443,25 +453,25 @@ def test_a_score_does_not_depend_on_the_images_beside_it(
 
 
 def test_the_less_real_it_looks_the_higher_the_score(
-    trained: tuple[Generator, Discriminator],
+    trained: tuple[Generator, Critic],
 ) -> None:
-    generator, discriminator = trained
+    generator, critic = trained
     unseen = images(10, 9)
-    scores = Scorer(generator, discriminator, NORMAL, CPU)(unseen)
-    with evaluating(generator, discriminator):
-        references = discriminator(generator.rebuild(NORMAL)).double()
-        logits = discriminator(generator.rebuild(unseen)).double()
+    scores = RealismScorer(generator, critic, NORMAL, CPU)(unseen)
+    with evaluating(generator, critic):
+        references = critic(generator.rebuild(NORMAL)).double()
+        logits = critic(generator.rebuild(unseen)).double()
     standard = (logits - references.mean()) / references.std(correction=0)
     torch.testing.assert_close(scores, 1 - torch.sigmoid(standard))
     assert torch.equal(scores.argsort(), logits.argsort(descending=True))
 
 
 def test_scoring_puts_the_networks_back_into_their_mode() -> None:
-    generator, discriminator = networks()
+    generator, critic = networks()
     generator.train()
-    discriminator.eval()
+    critic.eval()
     state = {key: value.clone() for key, value in generator.state_dict().items()}
-    Scorer(generator, discriminator, images(3), CPU)(images(2))
+    RealismScorer(generator, critic, images(3), CPU)(images(2))
     assert all(module.training for module in generator.modules())
-    assert not any(module.training for module in discriminator.modules())
+    assert not any(module.training for module in critic.modules())
     assert all(torch.equal(value, state[key]) for key, value in generator.state_dict().items())

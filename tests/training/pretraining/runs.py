@@ -5,8 +5,8 @@ from typing import Any
 
 from tests.helpers import CPU
 from training.pretraining.backbone.config import PretrainConfig, View
-from training.pretraining.backbone.pictures import find_unlabelled
 from training.pretraining.backbone.run import Pretrained, pretrain
+from training.pretraining.backbone.views import find_unlabelled
 from wscxr.progress import Track, untracked
 
 EPOCHS = 3

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.helpers import encode, noise
-from training.pretraining.backbone.pictures import find_unlabelled, load_pictures
-from wscxr.errors import DataError, ManifestError, NotEnoughImages
+from training.pretraining.backbone.views import find_unlabelled, load_pictures
+from wscxr.errors import DataError, NotEnoughImages, SampleListError
 
 
 @pytest.fixture
@@ -68,14 +68,14 @@ def test_each_place_must_hold_an_image(archive: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["file,label\na.png,normal\n", ""])
 def test_a_csv_file_without_the_column(archive: Path, text: str) -> None:
-    with pytest.raises(ManifestError, match="lacks column path"):
+    with pytest.raises(SampleListError, match="lacks column path"):
         find_unlabelled([table(archive, text)])
 
 
 def test_a_csv_file_that_cannot_be_read(archive: Path) -> None:
     file = archive / "list.csv"
     file.write_bytes(b"path\n\xff\xfe\n")
-    with pytest.raises(ManifestError, match="cannot be read"):
+    with pytest.raises(SampleListError, match="cannot be read"):
         find_unlabelled([file])
 
 

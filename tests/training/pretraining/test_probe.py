@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.pretraining.backbone import probe as module
+from training.pretraining.backbone import training as module
 from training.pretraining.backbone.config import View
-from training.pretraining.backbone.probe import effective_rank, probe
+from training.pretraining.backbone.training import effective_rank, probe
 from training.pretraining.backbone.views import Views
 
 VIEW = View(size=32)

@@ -5,8 +5,8 @@ import torch
 
 from tests.helpers import CPU
 from tests.training.pretraining.runs import STEPS, config
-from training.pretraining.backbone.pictures import Pictures
 from training.pretraining.backbone.training import Training
+from training.pretraining.backbone.views import Pictures
 from wscxr.errors import ConfigError, WeightsError
 
 
@@ -19,14 +19,14 @@ def training(count: int = 12, **changes: object) -> Training:
     return Training(pictures(count), config(**changes), CPU)
 
 
-@pytest.mark.parametrize(("count", "aside"), [(12, 2), (100, 5), (200, 10)])
-def test_some_radiographs_are_kept_aside(count: int, aside: int) -> None:
+@pytest.mark.parametrize(("count", "held_out"), [(12, 2), (100, 5), (200, 10)])
+def test_some_radiographs_are_held_out(count: int, held_out: int) -> None:
     made = training(count)
-    assert (len(made.aside), len(made.seen)) == (aside, count - aside)
-    numbers = torch.cat([made.aside, made.seen])[:, 0, 0, 0]
+    assert (len(made.held_out), len(made.seen)) == (held_out, count - held_out)
+    numbers = torch.cat([made.held_out, made.seen])[:, 0, 0, 0]
     assert numbers.sort()[0].tolist() == list(range(count))
-    assert made.steps_per_epoch == (count - aside) // 4
-    assert not torch.equal(training(count, seed=1).aside, made.aside)
+    assert made.steps_per_epoch == (count - held_out) // 4
+    assert not torch.equal(training(count, seed=1).held_out, made.held_out)
 
 
 def test_the_rate_rises_then_falls_to_nothing() -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from training.data.samples import Label
-from training.evaluation.report.promise import chance_range
+from training.evaluation.metrics import chance_range
 from training.evaluation.results import Evaluation
 
 _NORMAL, _ABNORMAL = "#0072B2", "#D55E00"

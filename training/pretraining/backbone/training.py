@@ -1,27 +1,106 @@
-"""The network while it is trained, step by step."""
+"""The network while it is trained, step by step, and a probe of how good it is."""
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+from torch.nn import functional
 
-from training.pretraining.backbone.config import PretrainConfig
+from training.pretraining.backbone.config import PretrainConfig, View
 from training.pretraining.backbone.objectives import Objective
-from training.pretraining.backbone.pictures import Pictures
-from training.pretraining.backbone.probe import Probe, probe
-from training.pretraining.backbone.views import draw_views
+from training.pretraining.backbone.views import Pictures, draw_views
 from wscxr import __version__
 from wscxr.errors import ConfigError
 from wscxr.model.backbone import build_backbone
 from wscxr.model.weights import imagenet_normalisation
 
+
+class Probe(BaseModel):
+    """What is measured.
+
+    Attributes
+    ----------
+    rank
+        Effective rank of the patch features (RankMe: Garrido et al., ICML 2023), from 1 to C. A
+        collapsed backbone has a low one.
+    retrieval
+        How often a view's mean feature lies nearest to that of the other view of the same
+        radiograph, in [0, 1]; guessing gives 1 / images.
+    images
+        Radiographs it was measured on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rank: float
+    retrieval: float
+    images: int
+
+
+@torch.no_grad()
+def probe(
+    trunk: Callable[[Tensor], Tensor], pictures: Tensor, view: View, batch_size: int
+) -> Probe:
+    """Measure a network in evaluation mode.
+
+    Parameters
+    ----------
+    trunk
+        Views of shape (B, 1, size, size) -> feature maps of shape (B, C, H', W').
+    pictures
+        float32 of shape (N, 1, side, side) in [0, 1], N >= 2, on the network's device.
+    view
+        How views are drawn; always the same ones.
+    batch_size
+        Radiographs that are computed at once.
+    """
+    generator = torch.Generator().manual_seed(0)
+    pooled: tuple[list[Tensor], list[Tensor]] = ([], [])
+    patches: list[Tensor] = []
+    for batch in torch.split(pictures, batch_size):
+        for means, views in zip(pooled, draw_views(batch, view, generator), strict=True):
+            maps = trunk(views.pixels)
+            means.append(maps.mean(dim=(2, 3)))
+            patches.append(maps.permute(0, 2, 3, 1).flatten(0, 2))
+    first, second = (torch.cat(means) for means in pooled)
+    centre, scale = first.mean(dim=0), first.std(dim=0, correction=0).clamp(min=1e-6)
+    first, second = (functional.normalize((x - centre) / scale) for x in (first, second))
+    nearest = (first @ second.T).argmax(dim=1)
+    right = nearest == torch.arange(len(first), device=nearest.device)
+    return Probe(
+        rank=effective_rank(torch.cat(patches)),
+        retrieval=float(right.float().mean()),
+        images=len(first),
+    )
+
+
+def effective_rank(features: Tensor) -> float:
+    """Exponential of the entropy of the singular values of the centred features.
+
+    Parameters
+    ----------
+    features
+        float32 of shape (N, C).
+
+    Returns
+    -------
+    float
+        From 1 (one direction, or none) to C.
+    """
+    centred = (features - features.mean(dim=0)).double()
+    values = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0).sqrt()
+    share = values / values.sum().clamp(min=1e-12)
+    return float(torch.exp(torch.special.entr(share).sum()))
+
+
 _WARM_UP = 0.1
 """Share of the steps over which the learning rate rises."""
 
 _PROBED, _PROBED_SHARE = (2, 256), 0.05
-"""Radiographs kept aside for the probe: a share of all, but at least and at most so many."""
+"""Radiographs held out for the probe: a share of all, but at least and at most so many."""
 
 
 class Training(nn.Module):
@@ -30,7 +109,7 @@ class Training(nn.Module):
     Parameters
     ----------
     pictures
-        Radiographs; some are kept aside for the probe.
+        Radiographs; some are held out for the probe.
     config
         All settings.
     device
@@ -40,7 +119,7 @@ class Training(nn.Module):
     ----------
     backbone
         Holds the trunk that is trained.
-    seen, aside
+    seen, held_out
         uint8 of shape (N, 1, side, side): what is trained on, and what the probe looks at.
     data_sha256
         Of the radiographs.
@@ -55,8 +134,11 @@ class Training(nn.Module):
         self.data_sha256 = pictures.sha256
         order = torch.randperm(len(pictures.pixels), generator=_stream(config.seed))
         least, most = _PROBED
-        n_aside = min(most, max(least, round(_PROBED_SHARE * len(order))))
-        self.aside, self.seen = pictures.pixels[order[:n_aside]], pictures.pixels[order[n_aside:]]
+        n_held_out = min(most, max(least, round(_PROBED_SHARE * len(order))))
+        self.held_out, self.seen = (
+            pictures.pixels[order[:n_held_out]],
+            pictures.pixels[order[n_held_out:]],
+        )
         self.steps_per_epoch = len(self.seen) // config.batch_size
 
         self.backbone = build_backbone(
@@ -115,8 +197,8 @@ class Training(nn.Module):
             Its feature maps are not finite.
         """
         self.backbone.trunk.eval()
-        aside = _unit_range(self.aside, self._device)
-        return probe(self._maps, aside, self._config.view, self._config.batch_size)
+        held_out = _unit_range(self.held_out, self._device)
+        return probe(self._maps, held_out, self._config.view, self._config.batch_size)
 
     def state(self) -> dict[str, Tensor]:
         """All that a checkpoint must hold, contiguous and on the CPU.

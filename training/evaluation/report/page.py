@@ -6,9 +6,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.data.annotations import Annotations
+from training.evaluation.metrics import judge_promise
 from training.evaluation.report.charts import draw_charts
 from training.evaluation.report.gallery import draw_gallery
-from training.evaluation.report.promise import judge_promise
 from training.evaluation.results import Evaluation
 from wscxr.bundle.store import Bundle
 from wscxr.errors import ConfigError

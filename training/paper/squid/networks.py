@@ -1,17 +1,16 @@
-"""Convolutional parts: encoder, decoder, and the discriminator of real and rebuilt images."""
+"""The networks: encoder, decoders and generator, and the critic of real and rebuilt images."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.paper.squid.memory import MemoryMatrix
-from training.paper.squid.patches import join
-from training.paper.squid.shortcut import MaskedShortcut
+from training.paper.squid.memory import InpaintingBlock, MaskedShortcut, MemoryMatrix, cut, join
 
 LEVELS = 4
-"""Halvings of the encoder; the discriminator has one more."""
+"""Halvings of the encoder; the critic has one more."""
 
 GRID = 2
 """Patches along each side of the image."""
@@ -129,7 +128,7 @@ def student_decoder(width: int, size: int, slots: int, shortcut: MaskedShortcut)
     return Decoder(width, memories)
 
 
-class Discriminator(nn.Module):
+class Critic(nn.Module):
     """Tells real images from rebuilt ones.
 
     Parameters
@@ -156,3 +155,70 @@ class Discriminator(nn.Module):
         """Logits of being real, shape (B,), of images of shape (B, 1, size, size)."""
         logits: Tensor = self.layers(images)
         return logits.squeeze(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """What a training step needs to know.
+
+    Attributes
+    ----------
+    student, teacher
+        Rebuilt images, shape (B, 1, size, size) in (0, 1).
+    student_levels, teacher_levels
+        Features of every level of the two decoders.
+    patches
+        What the queue is to remember.
+    """
+
+    student: Tensor
+    teacher: Tensor
+    student_levels: list[Tensor]
+    teacher_levels: list[Tensor]
+    patches: Tensor
+
+
+class Generator(nn.Module):
+    """Rebuilds an image from normal patterns (student) and, in training, as it is (teacher).
+
+    Parameters
+    ----------
+    size
+        Side of the images.
+    width
+        Channels of the finest level.
+    slots
+        Patterns of every memory.
+    generator
+        Where the masks are drawn from, on the CPU.
+    """
+
+    def __init__(self, size: int, width: int, slots: int, generator: torch.Generator) -> None:
+        super().__init__()
+        shortcut = MaskedShortcut(generator)
+        self.encoder = Encoder(width)
+        self.inpainting = InpaintingBlock(
+            width << LEVELS, size // GRID >> LEVELS, GRID, slots, shortcut
+        )
+        self.student = student_decoder(width, size, slots, shortcut)
+        self.teacher = teacher_decoder(width)
+
+    def forward(self, images: Tensor) -> Rebuilt:
+        """Rebuild images of shape (B, 1, size, size) both ways."""
+        features = self.encoder(cut(images, GRID))
+        in_painted, patches = self.inpainting(features[-1])
+        student, student_levels = self.student([*features[:-1], in_painted])
+        # The encoder learns from the student alone.
+        teacher, teacher_levels = self.teacher([level.detach() for level in features])
+        return Rebuilt(student, teacher, student_levels, teacher_levels, patches)
+
+    def rebuild(self, images: Tensor) -> Tensor:
+        """Rebuild images of shape (B, 1, size, size) from normal patterns."""
+        features = self.encoder(cut(images, GRID))
+        in_painted, _ = self.inpainting(features[-1])
+        image: Tensor = self.student([*features[:-1], in_painted])[0]
+        return image
+
+    def remember(self, rebuilt: Rebuilt) -> None:
+        """Copy what was seen into the queue; only after the backward pass, which reads it."""
+        self.inpainting.queue.enqueue(rebuilt.patches)
