@@ -72,7 +72,7 @@ class TrainConfig(BaseModel):
     )
     method: AnyMethod = Field(
         default=_DEFAULT_METHOD,
-        description="What learns from the patch features.",
+        description="Method that learns from the patch features.",
     )
     score_rule: ScoreRule = Field(
         default=ScoreRule.TOP_TENTH,

@@ -42,7 +42,7 @@ def fit_ood(
     Its threshold is the larger of two: `MARGIN` times the `LEVEL` quantile of the distances of the
     calibration images, and that quantile of the anomaly images, each measured by a fit on all
     normals and the anomaly images of other patients (five folds). An abnormal radiograph is a
-    radiograph: it is not to be called unlike them, and normals alone do not tell how far it may
+    radiograph: it must not be flagged as unlike them, and normals alone do not show how far it may
     lie.
 
     Parameters

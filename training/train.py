@@ -1,4 +1,4 @@
-"""The whole training run: samples -> features -> head, OOD scorer -> calibration -> bundle."""
+"""A training run: samples -> features -> head and OOD scorer -> calibration -> bundle."""
 
 import hashlib
 from collections.abc import Sequence
@@ -44,14 +44,10 @@ def train(
         All settings.
     out
         The bundle's folder, ``model_store/<name>/<version>``; must not exist.
-    device
-        Where to compute.
     embed_backbone
         Put the backbone's weights into the bundle, so that serving needs no network.
     notes
         Markdown for the end of the model card.
-    track
-        Told of progress.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""What training reads: samples, images, splits, annotations, patch features."""
+"""The data of training: samples, images, splits, annotations, patch features."""

@@ -1,4 +1,4 @@
-"""Where the lesions are: boxes in a CSV file, or masks, brought to one grid.
+"""Annotated lesions, boxes in a CSV file or masks, on one grid.
 
 Annotations are read for measuring only; training never sees them. An image is squashed to the
 square grid as it is to the model input, so masks and anomaly maps lie on each other.

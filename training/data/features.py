@@ -64,8 +64,6 @@ def extract_features(
         How a radiograph becomes a model input.
     device
         Where the backbone computes.
-    track
-        Told of each image.
     budget
         Bytes of features to keep in memory; past it they go to an unnamed temporary file, which
         the system removes even when the process is killed (in TMPDIR).

@@ -23,7 +23,7 @@ BATCH = 8
 """Images that go through the backbone together."""
 
 _READ_AHEAD = 64
-"""Files read before they are needed; bounds memory, whatever their number."""
+"""Files read before they are needed, which bounds memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +75,6 @@ def load_batches(
         The images.
     config
         How a radiograph becomes a model input.
-    track
-        Told of each image.
 
     Raises
     ------
@@ -96,16 +94,14 @@ def load_batches(
 def in_batches(
     samples: Sequence[S], load: Callable[[S], T], track: Track = untracked
 ) -> Iterator[list[T]]:
-    """Load whatever is wanted of each image, in order, in batches, ahead of its use.
+    """Load something of each image, in order, in batches, ahead of its use.
 
     Parameters
     ----------
     samples
-        The images, or whatever names them.
+        The images, or their names.
     load
         Called on other threads; what it returns is held for up to `BATCH` + 64 images.
-    track
-        Told of each image.
     """
     images = iter(track(_load_ahead(samples, load), "reading images", len(samples)))
     while batch := list(islice(images, BATCH)):
@@ -127,7 +123,7 @@ def _load_ahead(samples: Sequence[S], load: Callable[[S], T]) -> Iterator[T]:
 
 
 def readable(samples: Sequence[Sample], track: Track = untracked) -> tuple[list[Sample], list[str]]:
-    """Part samples into those that can be read and the reasons why the others cannot.
+    """Separate samples that can be read from those that cannot.
 
     Returns
     -------
@@ -153,6 +149,6 @@ def readable(samples: Sequence[Sample], track: Track = untracked) -> tuple[list[
             else:
                 reasons.append(found)
     finally:
-        # An interruption must not wait for files nobody asks for any more.
+        # An interruption must not wait for files that are no longer needed.
         pool.shutdown(cancel_futures=True)
     return good, reasons

@@ -1,4 +1,4 @@
-"""Who is drawn for what: the K anomaly images, and the normals kept aside for calibration."""
+"""The draw of a run: the K anomaly images, and the normals kept aside for calibration."""
 
 import math
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""How good a bundle is: metrics, intervals, confounders, localisation, the report."""
+"""Evaluation of a bundle: metrics, intervals, confounders, localisation, the report."""

@@ -1,4 +1,4 @@
-"""Intervals of AUROC and average precision: how far other patients could have moved them."""
+"""Confidence intervals of AUROC and average precision, from a bootstrap over patients."""
 
 from collections.abc import Hashable, Sequence
 
@@ -12,7 +12,7 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 
 _BLOCK = 100
-"""Resamples computed together; bounds memory, whatever the number of images."""
+"""Resamples computed together, which bounds memory."""
 
 
 def estimate_areas(
@@ -31,9 +31,9 @@ def estimate_areas(
     bootstrap's percentiles do. In simulations AUROC's covers 91 to 97 %, and that of average
     precision, which few images give with a bias, 90 to 94 %.
 
-    Where the bootstrap is blind, it is not asked. A perfect separation looks perfect in every
-    resample: its bound is that of m disjoint pairs, all in order by chance (Clopper and Pearson),
-    exact for AUROC. A class of a single patient tells nothing of the next one: [0, 1].
+    Two cases need no bootstrap. A perfect separation looks perfect in every resample: its bound is
+    that of m disjoint pairs, all in order by chance (Clopper and Pearson), exact for AUROC. A class
+    of a single patient says nothing about the next one: [0, 1].
 
     Parameters
     ----------

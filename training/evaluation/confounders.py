@@ -1,4 +1,8 @@
-"""Could the classes be told apart without looking at the lungs? Then an AUROC shows little."""
+"""Trivial features, and how well they alone separate the classes.
+
+Where brightness or file size separates normal from abnormal as well as the model does, the model's
+AUROC does not show that it sees disease.
+"""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -70,7 +74,7 @@ NEAR = 0.8
 of 0.5, to the model's: 0.74 beside 0.8, 0.88 beside 0.98 ..."""
 
 TELLING = 0.6
-"""... and when its own is larger than this: beside a model that finds nothing, all are near."""
+"""... and when its own is larger than this: every feature is near a model that finds nothing."""
 
 MIN_PATIENTS = 10
 """Fewer patients of either class are too few to fit all features together."""
@@ -85,7 +89,7 @@ def check_confounders(
     model_auroc: float,
     groups: Sequence[Hashable],
 ) -> ConfounderCheck:
-    """Measure how well trivial features tell the classes apart on the model's own test images.
+    """Measure how well trivial features separate the classes on the model's own test images.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How good a bundle is on labelled images that training never saw."""
+"""Evaluates a bundle on labelled images that its training did not see."""
 
 from collections.abc import Sequence
 
@@ -27,20 +27,18 @@ def evaluate(
     annotations: Annotations | None = None,
     track: Track = untracked,
 ) -> Evaluation:
-    """Score labelled images with a bundle and measure all that the labels allow.
+    """Score labelled images with a bundle, and compute every metric that the labels allow.
 
     Each file is read once, and goes through the detector once.
 
     Parameters
     ----------
     bundle
-        What is measured; its training must not have seen any of these patients.
+        The bundle to measure; its training must not have seen any of these patients.
     samples
         Normal and abnormal images.
     annotations
-        Where the lesions of some of the abnormal images are; the maps of these are measured, too.
-    track
-        Told of each image.
+        Lesions of some of the abnormal images, whose anomaly maps are then measured too.
 
     Raises
     ------

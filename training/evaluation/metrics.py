@@ -1,4 +1,4 @@
-"""Image-level metrics, and whether calibration kept its promises."""
+"""Image-level metrics, and whether the calibrated false-alarm rate was achieved."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 21))
 
 
 def check_classes(abnormal: NDArray[np.bool_]) -> None:
-    """Make sure that there is something to tell apart.
+    """Refuse images of one class alone.
 
     Raises
     ------
@@ -61,8 +61,6 @@ def image_metrics(
     groups
         The patient of each image; every image its own when not given. Intervals allow for the
         images of one patient being alike.
-    seed
-        Of the bootstrap.
 
     Raises
     ------
@@ -109,7 +107,7 @@ def youden_threshold(abnormal: NDArray[np.bool_], scores: NDArray[np.floating]) 
 def calibration_check(
     calibration: Calibration, normal_scores: NDArray[np.floating]
 ) -> CalibrationCheck:
-    """Compare what calibration promised with what normal images got.
+    """Compare the calibrated false-alarm rate and p-values with those of test images.
 
     Parameters
     ----------
@@ -137,7 +135,7 @@ def calibration_check(
 
 @dataclass(frozen=True)
 class Promise:
-    """What chance alone does to the false-alarm rate, and whether it explains the one found.
+    """The false-alarm rates that chance allows, and whether the one found is among them.
 
     Attributes
     ----------
@@ -155,9 +153,9 @@ class Promise:
 
 
 def judge_promise(evaluation: Evaluation) -> Promise:
-    """Compare the achieved false-alarm rate with what chance does to the promised one.
+    """Compare the achieved false-alarm rate with the range that chance allows.
 
-    Its own binomial interval would not do: it leaves out the luck of the calibration images' draw.
+    Its binomial interval is too narrow for that: it leaves out the draw of the calibration images.
     """
     n_calibration = evaluation.bundle.training.n_calibration
     check = evaluation.calibration

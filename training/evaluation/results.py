@@ -1,4 +1,4 @@
-"""What an evaluation found: the content of its JSON file and of its report.
+"""The results of an evaluation: the content of its JSON file and of its report.
 
 Rates and areas are fractions; abnormal is the positive class; intervals cover 95 %.
 """
@@ -59,15 +59,15 @@ class ImageMetrics(_Result):
 
 
 class CalibrationCheck(_Result):
-    """Whether the bundle's promises to normal images were kept.
+    """How the false-alarm rate and p-values of the calibration hold on other normal images.
 
     Attributes
     ----------
     promised_false_alarm_rate
-        What calibration promised of exchangeable normal images.
+        The rate that calibration expects of exchangeable normal images.
     false_alarm_rate
         Fraction of these normal images above the threshold, with an exact binomial interval
-        (Clopper and Pearson), which leaves out the luck of the calibration images' draw.
+        (Clopper and Pearson), which leaves out the draw of the calibration images.
     levels, achieved
         For each level a, the fraction of normal images with p-value <= a; of exchangeable ones it
         is at most about a.
@@ -83,7 +83,7 @@ class CalibrationCheck(_Result):
 
 
 class Confounder(_Result):
-    """How well one trivial feature alone tells the classes apart.
+    """How well one trivial feature alone separates the classes.
 
     Attributes
     ----------
@@ -98,12 +98,12 @@ class Confounder(_Result):
 
 
 class ConfounderCheck(_Result):
-    """What could be had without looking at the lungs.
+    """How well the classes separate without a look at the lungs.
 
     Attributes
     ----------
     features
-        Each trivial feature, the most telling first.
+        Each trivial feature, the largest AUROC first.
     together
         Cross-validated AUROC of a logistic regression on all of them; None where there are too
         few images.
@@ -182,7 +182,7 @@ class ScoredImage(_Result):
 
 
 class EvaluatedBundle(_Result):
-    """Which bundle was evaluated, and how it came about."""
+    """Which bundle was evaluated, and how it was trained."""
 
     sha256: str
     method: str
@@ -192,7 +192,7 @@ class EvaluatedBundle(_Result):
 
 
 class Evaluation(_Result):
-    """All that `training.evaluation.evaluate` found."""
+    """All results of `training.evaluation.evaluate`."""
 
     bundle: EvaluatedBundle
     image_level: ImageMetrics

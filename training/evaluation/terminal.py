@@ -1,4 +1,4 @@
-"""``wscxr evaluate``: what was found, as tables on a terminal."""
+"""The results of ``wscxr evaluate`` as tables on a terminal."""
 
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,7 @@ if TYPE_CHECKING:
 
 
 def show(found: "Evaluation", console: Console) -> None:
-    """Print the tables of an evaluation.
-
-    Parameters
-    ----------
-    found
-        What to show.
-    console
-        Where.
-    """
+    """Print the tables of an evaluation."""
     console.print(_image_level(found))
     console.print(_confounders(found))
     if found.localisation is not None:
@@ -49,7 +41,7 @@ def _image_level(found: "Evaluation") -> Table:
 
 
 def _confounders(found: "Evaluation") -> Table:
-    table = Table("trivial feature", "AUROC", title="What needs no look at the lungs")
+    table = Table("trivial feature", "AUROC", title="Without a look at the lungs")
     for confounder in found.confounders.features:
         table.add_row(confounder.feature, f"{confounder.auroc:.3f}")
     if found.confounders.together is not None:

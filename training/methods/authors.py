@@ -12,7 +12,7 @@ The recipe differs from the paper's text, which is `training.methods.wscxr`:
 The head gives ``0.5 - D``: about 0 or less on normal features, 1 and more on anomalous ones. For
 that score the loss is Eq. 7, word for word.
 
-What is ours: the batch size, which is not known and decides how many steps 100 passes are; and the
+Our own choices: the batch size, which is not known and decides how many steps 100 passes are; the
 coreset, a random half drawn with the seed. Greedy selection of a half takes half a minute of one
 core for 50,000 features of 256 channels, and grows with the square of their number. Mixed features
 are drawn when they are needed. The authors also keep the epoch that scores best on the test set:
@@ -62,8 +62,8 @@ def fit(
         discriminator_loss(*head(torch.cat(pairs).to(device)).chunk(2))
         for pairs in _batches(settings, normal, mined, generator)
     )
-    tell = None if on_checkpoint is None else lambda: on_checkpoint(head)
-    tail = descend(optimiser, losses, steps, track=track, tell=tell)
+    at_checkpoint = None if on_checkpoint is None else lambda: on_checkpoint(head)
+    tail = descend(optimiser, losses, steps, track=track, at_checkpoint=at_checkpoint)
     return Fit(head.eval(), metrics={"loss": tail})
 
 

@@ -1,4 +1,4 @@
-"""What the methods share: what learning gives, and the loop of those that descend a loss."""
+"""What the methods share: the result of a fit, and the training loop."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,7 +24,7 @@ _BLOCK = 1 << 12
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What a method learned.
+    """The result of a fit.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ def fit_maps(
     Parameters
     ----------
     method
-        What learns.
+        Settings of the method.
     normal, anomaly
         float32 of shape (images, H', W', C'), on the CPU.
     seed, device, track, on_checkpoint
@@ -67,7 +67,7 @@ def fit_maps(
 
 
 def checkpoint_steps(steps: int) -> frozenset[int]:
-    """The steps, counted from 0, after which a checkpoint is told; the last one among them."""
+    """The steps, counted from 0, after which there is a checkpoint; the last one among them."""
     count = min(CHECKPOINTS, steps)
     return frozenset(steps * (number + 1) // count - 1 for number in range(count))
 
@@ -104,7 +104,7 @@ def descend(
     *,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     track: Track = untracked,
-    tell: Callable[[], None] | None = None,
+    at_checkpoint: Callable[[], None] | None = None,
 ) -> float:
     """Take an optimiser step down each loss.
 
@@ -118,9 +118,7 @@ def descend(
         How many.
     schedule
         Of the learning rate; stepped with the optimiser.
-    track
-        Told of each step.
-    tell
+    at_checkpoint
         Called after each of `checkpoint_steps`.
 
     Returns
@@ -143,8 +141,8 @@ def descend(
             if schedule is not None:
                 schedule.step()
             seen[step] = loss.detach()
-            if tell is not None and step in points:
-                tell()
+            if at_checkpoint is not None and step in points:
+                at_checkpoint()
     if not torch.isfinite(seen).all():
         raise ConfigError("training diverged: the loss is not finite; lower learning_rate")
     return float(seen[-max(1, steps // 10) :].mean())

@@ -77,7 +77,7 @@ def fit(
         settings.steps,
         schedule=schedule,
         track=track,
-        tell=None
+        at_checkpoint=None
         if on_checkpoint is None
         else lambda: on_checkpoint(_finished(head, normal, anomaly)),
     )
@@ -130,7 +130,7 @@ def _draw_pairs(
 def _finished(
     trained: PositionalDiscriminator, normal: Tensor, anomaly: Tensor
 ) -> PositionalDiscriminator:
-    """A copy with its prior, told on the scale that all bundles share.
+    """A copy with its prior, on the scale that all bundles share.
 
     The fewer anomaly images there are, the more weighs what is merely unusual. Then 0 becomes the
     score of a typical normal image of the training, 1 that of a typical anomaly image; neither the

@@ -84,10 +84,6 @@ class Method(BaseModel):
             none. Maps, likewise.
         seed
             The same seed gives the same head, byte for byte, on the same machine.
-        device
-            Where to compute.
-        track
-            Shows the progress of long work.
         on_checkpoint
             Called with the head as it is then, `training.methods.fitting.CHECKPOINTS` times while
             it is trained, the last time when it is finished; must leave the head as it was. Only
@@ -212,7 +208,7 @@ class SimpleNet(Method):
     name: Literal["simplenet"] = "simplenet"
     # The paper's 0.015 is for raw features: about 0.12 of a channel's deviation in layers 2 and 3
     # of an ImageNet ResNet18, learned over hundreds of epochs. In these steps it is hardly
-    # learned; twice as much told phantoms apart better.
+    # learned; twice as much separated phantoms better.
     noise_std: float = Field(
         default=0.25, gt=0, description="Standard deviation of the noise on standardised features."
     )

@@ -54,12 +54,12 @@ def fit(
             real, noisy = scores.squeeze(1).tensor_split(2)
             yield (functional.relu(MARGIN - real) + functional.relu(MARGIN + noisy)).mean()
 
-    def tell() -> None:
+    def at_checkpoint() -> None:
         network.fold_into(head)
         if on_checkpoint is not None:
             on_checkpoint(head)
 
-    tail = descend(optimiser, losses(), settings.steps, track=track, tell=tell)
+    tail = descend(optimiser, losses(), settings.steps, track=track, at_checkpoint=at_checkpoint)
     return Fit(head, metrics={"loss": tail})
 
 

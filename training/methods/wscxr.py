@@ -54,7 +54,7 @@ def fit(
         settings.steps,
         schedule=schedule,
         track=track,
-        tell=None if on_checkpoint is None else lambda: on_checkpoint(discriminator),
+        at_checkpoint=None if on_checkpoint is None else lambda: on_checkpoint(discriminator),
     )
     return Fit(discriminator.eval(), metrics={"loss": tail})
 

@@ -1,4 +1,4 @@
-"""CutPaste: tells normal images from the same with a piece pasted in, and fits a density to them.
+"""CutPaste: learns to recognise pasted pieces, and fits a density to features of normal images.
 
 All random numbers are drawn on the CPU, so that one seed draws the same on every device.
 """
@@ -229,7 +229,7 @@ class CutPaste(Network):
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         generator = torch.Generator().manual_seed(seed)
-        tell = checkpoint_steps(self.steps)
+        checkpoints = checkpoint_steps(self.steps)
         with torch.backends.cudnn.flags(deterministic=True):
             for step in track(range(self.steps), "training CutPaste", self.steps):
                 images = draw(normal, self.batch_size, generator).to(device)
@@ -241,7 +241,7 @@ class CutPaste(Network):
                 torch.autograd.backward(loss)
                 optimiser.step()
                 schedule.step()
-                if on_checkpoint is not None and step in tell:
+                if on_checkpoint is not None and step in checkpoints:
                     on_checkpoint(_GaussianDensity(network, normal, device))
         return _GaussianDensity(network, normal, device)
 

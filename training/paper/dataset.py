@@ -1,4 +1,4 @@
-"""Which images a table is made with, and which of them are only tested on."""
+"""The images of a table: a pool to train on, and held-out test images."""
 
 import re
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class TableData:
     Attributes
     ----------
     pool
-        What every draw takes its training and calibration images from.
+        Images that every draw takes its training and calibration images from.
     test
         Images of other patients, used by every run and by nothing else.
     description

@@ -95,11 +95,6 @@ def reconstruction_loss(images: Tensor, reconstruction: Tensor, log_variance: Te
     ----------
     images, reconstruction, log_variance
         x, x' and s, of one shape.
-
-    Returns
-    -------
-    Tensor
-        A scalar.
     """
     return (torch.exp(-log_variance) * (images - reconstruction).square() + log_variance).mean()
 
@@ -236,7 +231,7 @@ class Ddad(Network):
             ensemble.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True
         )
         generator = torch.Generator().manual_seed(seed)
-        tell = checkpoint_steps(self.steps)
+        checkpoints = checkpoint_steps(self.steps)
         workers = torch.get_num_threads()
         with (
             # The networks know nothing of each other: one core each beats all cores on each.
@@ -258,7 +253,7 @@ class Ddad(Network):
                         "training diverged: the loss is not finite; lower learning_rate"
                     )
                 optimiser.step()
-                if on_checkpoint is not None and step in tell:
+                if on_checkpoint is not None and step in checkpoints:
                     ensemble.eval()
                     on_checkpoint(scorer)
                     ensemble.train()

@@ -1,6 +1,6 @@
-"""What a compared method with a network of its own is: images in, a scorer of images out.
+"""Compared methods that train a network of their own: images in, a scorer of images out.
 
-These are rows of the tables only: trained and evaluated by the harness, not saved and not served.
+They are rows of the tables only: trained and evaluated, never saved or served.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ ImageScorer = Callable[[Tensor], Tensor]
 CPU; larger is more anomalous."""
 
 OnScorer = Callable[[ImageScorer], None]
-"""Told of the scorer as it is now; it must leave the network as it was."""
+"""Called with the scorer as it is then; must leave the network as it was."""
 
 
 class Budget(StrEnum):
@@ -75,10 +75,6 @@ class Network(BaseModel, ABC):
             The K anomaly images, of the same form; empty where the method uses none.
         seed
             The same seed gives the same scores on the same machine.
-        device
-            Where to compute.
-        track
-            Told of each step.
         on_checkpoint
             Called `training.methods.fitting.CHECKPOINTS` times, the last time at the end;
             only the ``paper`` protocol looks there.

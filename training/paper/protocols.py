@@ -51,7 +51,7 @@ class Record(BaseModel):
         Its place in the table; K is 0 where the method uses no anomaly image, and the draw is the
         seed.
     fingerprint
-        Hash of the data and of all settings; a run is only taken up again where it is the same.
+        Hash of the data and of all settings; a record with another one is refused.
     honest
         The last checkpoint, at the threshold calibrated on normals kept aside.
     paper
@@ -59,7 +59,7 @@ class Record(BaseModel):
     scores
         Test scores of the last checkpoint, in the order of the test images.
     seconds
-        What the run took, features not counted.
+        Wall-clock time of the run, without the features.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,7 +87,7 @@ class RecordStore:
         self._folder = folder
 
     def read(self, row: str, k: int, draw: int, fingerprint: str) -> Record | None:
-        """What a run left behind; None where it was not done yet.
+        """The record of a run; None where the run is still to do.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class RecordStore:
         return record
 
     def write(self, record: Record) -> None:
-        """Keep what a run left behind."""
+        """Write the record of a run."""
         file = self._file(record.row, record.k, record.draw)
         write_file(file, record.model_dump_json(indent=1).encode())
 
@@ -144,7 +144,7 @@ def judge(
     abnormal
         True where a test image is abnormal, of shape (m,).
     false_alarm_rate
-        What the honest threshold is calibrated for.
+        Rate that the honest threshold is calibrated for.
 
     Returns
     -------

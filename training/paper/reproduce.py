@@ -106,7 +106,7 @@ def markdown(title: str, rows: Sequence[Row], cells: Sequence[Cell], notes: Sequ
     rows
         Decide the order of the lines and what they are called.
     cells
-        What to show; percent.
+        Cells to show, in percent.
     notes
         Sentences below the tables.
     """
@@ -154,7 +154,7 @@ def reproduce(
     budget: str = Budget.CPU,
     track: Track = untracked,
 ) -> str:
-    """Do the runs of a table that are still missing, and lay the table out.
+    """Do the missing runs of a table, and write the table.
 
     Parameters
     ----------
@@ -167,8 +167,6 @@ def reproduce(
         ``.json``. Runs found there are not done again.
     config
         Backbone, model input, score rule and calibration of every row.
-    device
-        Where to compute.
     draws
         How many draws of the K anomaly images and of the seed.
     methods
@@ -176,8 +174,6 @@ def reproduce(
         their own, which train for minutes to hours each.
     budget
         How much work these may do: ``cpu`` or ``full``.
-    track
-        Told of long work.
 
     Returns
     -------
@@ -214,7 +210,7 @@ def reproduce(
 
 
 def _trivial_features(test: Sequence[Sample], best_auroc: float, track: Track) -> list[str]:
-    """What could be had on the same test images without looking at the lungs."""
+    """How well the classes separate on the same test images without a look at the lungs."""
 
     def load(sample: Sample) -> TrivialFeatures:
         radiograph, data = open_radiograph(sample.path)

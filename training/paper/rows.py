@@ -1,4 +1,4 @@
-"""Which runs a table is made of: its rows, its numbers K of anomaly images, the paper's numbers."""
+"""The rows of each table: methods, numbers K of anomaly images, published figures."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,7 +42,7 @@ class Row:
     title
         For the reader.
     method
-        What is trained, with its settings.
+        Settings of the method to train.
     ks
         Each K it is trained with; 0 alone where it uses no anomaly image.
     published

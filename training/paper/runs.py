@@ -55,10 +55,6 @@ class Runner:
         are replaced by each run's own.
     store
         Where records are kept.
-    device
-        Where to compute.
-    track
-        Told of long work.
     """
 
     def __init__(

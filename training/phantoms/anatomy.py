@@ -12,9 +12,9 @@ from training.phantoms.geometry import (
     RIGHT,
     SIDES,
     Layer,
+    PixelGrid,
     Plane,
     Points,
-    View,
     cloud,
     ellipsoid,
     rounded,
@@ -92,12 +92,12 @@ class Patient:
         return cls(**{item.name: rng.uniform(*item.metadata["range"]) for item in fields(cls)})
 
 
-def lung(view: View, patient: Patient, side: int) -> Plane:
+def lung(grid: PixelGrid, patient: Patient, side: int) -> Plane:
     """One lung, before heart and vessels take their share.
 
     Parameters
     ----------
-    view, patient
+    grid, patient
         Where the pixels are, and whose lung it is.
     side
         ``RIGHT`` or ``LEFT``.
@@ -107,8 +107,8 @@ def lung(view: View, patient: Patient, side: int) -> Plane:
     Plane
         Path through air, 0 to 1.
     """
-    lateral = view.x * np.float32(side)
-    level = (view.y - patient.apex) / (patient.base - patient.apex)
+    lateral = grid.x * np.float32(side)
+    level = (grid.y - patient.apex) / (patient.base - patient.apex)
     tip = 0.45 * patient.lung_width
     widening = rounded(level, 0.34)
     chest_wall = patient.lung_width * (0.76 + 0.24 * np.sin(1.6 * np.clip(level, 0.0, 1.0)))
@@ -120,23 +120,23 @@ def lung(view: View, patient: Patient, side: int) -> Plane:
     fall = np.where(slope > 0.0, height, 0.35 * patient.dome).astype(np.float32)
     diaphragm = patient.base - height + fall * slope * slope
     air = rounded(outer - lateral, 0.26) * rounded(lateral - inner, 0.14)
-    air *= rounded(diaphragm - view.y, 0.07)
+    air *= rounded(diaphragm - grid.y, 0.07)
     air *= 0.72 + 0.28 * np.clip(level / 0.4, 0.0, 1.0)
     return air
 
 
-def airway(view: View) -> Plane:
+def airway(grid: PixelGrid) -> Plane:
     """Air in the trachea and the main bronchi (0 to 1)."""
-    layer = Layer(view)
+    layer = Layer(grid)
     layer.line(np.array([[0.0, -1.2], [0.0, -0.6], [-0.012, -0.22]]), 0.075, 1.0)
     layer.line(np.array([[-0.012, -0.24], [-0.15, -0.08]]), 0.05, 0.7)
     layer.line(np.array([[-0.012, -0.24], [0.17, -0.10]]), 0.045, 0.7)
     return layer.plane(0.014)
 
 
-def vascular_markings(view: View, rng: np.random.Generator) -> Plane:
+def vascular_markings(grid: PixelGrid, rng: np.random.Generator) -> Plane:
     """Branching vessels of both lungs, thick at the hila and lost in the periphery (0 to 1)."""
-    layer = Layer(view)
+    layer = Layer(grid)
     segments = [segment for side in SIDES for segment in _branches(rng, side)]
     # Thick vessels are drawn last, so that thin ones do not cut through them.
     for points, width in sorted(segments, key=lambda segment: segment[1]):
@@ -161,7 +161,7 @@ def _branches(rng: np.random.Generator, side: int) -> Iterator[tuple[Points, flo
         width, length = 0.66 * width, 0.83 * length
 
 
-def body(view: View, patient: Patient) -> Plane:
+def body(grid: PixelGrid, patient: Patient) -> Plane:
     """Neck, shoulders, trunk, upper arms and breasts, as if there were no air in them.
 
     Returns
@@ -172,21 +172,21 @@ def body(view: View, patient: Patient) -> Plane:
     wall = patient.lung_width + patient.fat
     levels = [-1.2, -1.0, -0.94, -0.88, -0.82, -0.74, -0.62, -0.1, 0.05, 0.6, 1.2]
     widths = [0.24, 0.27, 0.42, 0.64, 0.86, 1.02, 1.12, wall + 0.09, wall + 0.03, wall, wall + 0.05]
-    half_width = np.interp(view.y, levels, widths).astype(np.float32)
-    depth = np.interp(view.y, [-1.0, -0.6, 0.0, 0.6, 1.0], [0.66, 0.80, 0.98, 1.10, 1.18])
-    trunk = rounded(half_width - np.abs(view.x), 0.50) * depth.astype(np.float32)
+    half_width = np.interp(grid.y, levels, widths).astype(np.float32)
+    depth = np.interp(grid.y, [-1.0, -0.6, 0.0, 0.6, 1.0], [0.66, 0.80, 0.98, 1.10, 1.18])
+    trunk = rounded(half_width - np.abs(grid.x), 0.50) * depth.astype(np.float32)
     arm_radius = 0.14 + 0.3 * patient.fat
-    arm_axis = 1.04 + 0.10 * (view.y + 0.4)
-    arms = rounded(arm_radius - np.abs(np.abs(view.x) - arm_axis), arm_radius)
-    arms *= 0.42 * rounded(view.y + 0.70, 0.5)
+    arm_axis = 1.04 + 0.10 * (grid.y + 0.4)
+    arms = rounded(arm_radius - np.abs(np.abs(grid.x) - arm_axis), arm_radius)
+    arms *= 0.42 * rounded(grid.y + 0.70, 0.5)
     tissue: Plane = np.maximum(trunk, arms) * np.float32(patient.thickness)
     for side in SIDES:
-        breast = ellipsoid(view, (side * 0.44, 0.36), (0.32, 0.30), side * 0.2)
+        breast = ellipsoid(grid, (side * 0.44, 0.36), (0.32, 0.30), side * 0.2)
         tissue += max(0.0, patient.breast) * breast
     return tissue
 
 
-def mediastinum(view: View, patient: Patient) -> Plane:
+def mediastinum(grid: PixelGrid, patient: Patient) -> Plane:
     """Heart, great vessels and hila.
 
     Returns
@@ -198,27 +198,27 @@ def mediastinum(view: View, patient: Patient) -> Plane:
     # The heart rests on the left dome and sinks a little below its top.
     heart_y = patient.base - patient.dome + patient.heart_sinking - 0.72 * width
     dense = [
-        ellipsoid(view, (0.36 * width, heart_y), (width, 0.78 * width), 0.55),  # ventricles
-        ellipsoid(view, (-0.10, heart_y), (0.45 * width, 0.30)),  # right atrium
-        ellipsoid(view, (0.10, heart_y - 0.25), (0.13, 0.26)),  # pulmonary outflow
-        ellipsoid(view, (0.11, -0.30), (patient.knob, 1.15 * patient.knob)),  # aortic knob
-        0.5 * ellipsoid(view, (0.08, 0.05), (0.09, 0.5)),  # descending aorta
-        ellipsoid(view, (-0.08, -0.30), (0.08, 0.34)),  # superior vena cava
+        ellipsoid(grid, (0.36 * width, heart_y), (width, 0.78 * width), 0.55),  # ventricles
+        ellipsoid(grid, (-0.10, heart_y), (0.45 * width, 0.30)),  # right atrium
+        ellipsoid(grid, (0.10, heart_y - 0.25), (0.13, 0.26)),  # pulmonary outflow
+        ellipsoid(grid, (0.11, -0.30), (patient.knob, 1.15 * patient.knob)),  # aortic knob
+        0.5 * ellipsoid(grid, (0.08, 0.05), (0.09, 0.5)),  # descending aorta
+        ellipsoid(grid, (-0.08, -0.30), (0.08, 0.34)),  # superior vena cava
     ]
     share = 1.5 * np.maximum.reduce(dense)
     for side in SIDES:
         hilum = (side * 0.20, -0.06 + 0.02 * side)
-        share += 0.5 * ellipsoid(view, hilum, (0.09, 0.15), -0.35 * side)
-    return view.blur(np.clip(share, 0.0, 0.96), 0.008)
+        share += 0.5 * ellipsoid(grid, hilum, (0.09, 0.15), -0.35 * side)
+    return grid.blur(np.clip(share, 0.0, 0.96), 0.008)
 
 
 _FULL_TURN = np.linspace(0.0, 2.0 * np.pi, 24)
 _CIRCLE = np.stack([np.cos(_FULL_TURN), np.sin(_FULL_TURN)], axis=1)
 
 
-def ribs(view: View, patient: Patient) -> Plane:
+def ribs(grid: PixelGrid, patient: Patient) -> Plane:
     """Posterior halves of the ribs, and the fainter anterior ones that cross them."""
-    back, front = Layer(view), Layer(view)
+    back, front = Layer(grid), Layer(grid)
     for side in SIDES:
         for number in range(10):
             width = 0.044 + 0.002 * number
@@ -237,9 +237,9 @@ def _rib(patient: Patient, side: int, number: int, angles: NDArray[np.float64]) 
     return np.stack([side * (0.02 + reach * np.sin(angles)), y], axis=1)
 
 
-def shoulder_girdle(view: View, patient: Patient) -> Plane:
+def shoulder_girdle(grid: PixelGrid, patient: Patient) -> Plane:
     """Clavicles, scapulae and humeri."""
-    clavicles, scapulae, humeri = Layer(view), Layer(view), Layer(view)
+    clavicles, scapulae, humeri = Layer(grid), Layer(grid), Layer(grid)
     t = np.linspace(0.0, 1.0, 16)
     shaft_y = -0.56 - (0.10 + patient.clavicle_tilt) * t + 0.035 * np.sin(2.0 * np.pi * t)
     edge = patient.lung_width
@@ -255,9 +255,9 @@ def shoulder_girdle(view: View, patient: Patient) -> Plane:
     return clavicles.plane(0.006) + scapulae.plane(0.010) + humeri.plane(0.010)
 
 
-def spine(view: View, rng: np.random.Generator) -> Plane:
+def spine(grid: PixelGrid, rng: np.random.Generator) -> Plane:
     """Vertebral bodies, with pedicles and spinous processes over them."""
-    bodies, processes = Layer(view), Layer(view)
+    bodies, processes = Layer(grid), Layer(grid)
     first, pitch = rng.uniform(-1.05, -0.95), rng.uniform(0.105, 0.120)
     for y in np.arange(first, 1.1, pitch):
         half = 0.081 + 0.009 * y
@@ -290,34 +290,34 @@ class Chest:
     vessels: Plane
 
 
-def healthy_chest(view: View, patient: Patient, rng: np.random.Generator) -> Chest:
+def healthy_chest(grid: PixelGrid, patient: Patient, rng: np.random.Generator) -> Chest:
     """Compose the chest of a patient.
 
     Parameters
     ----------
-    view, patient
+    grid, patient
         Where the pixels are, and whose chest it is.
     rng
         Draws what the measures of the patient leave open: vessels, spine and tissue texture.
     """
-    lungs = lung(view, patient, RIGHT) + lung(view, patient, LEFT)
-    air = lungs * (1.0 - mediastinum(view, patient))
-    vessels = np.float32(patient.vascularity) * air * vascular_markings(view, rng)
-    tissue = body(view, patient) * (1.0 + 0.018 * cloud(rng, view.size, 5, 11))
+    lungs = lung(grid, patient, RIGHT) + lung(grid, patient, LEFT)
+    air = lungs * (1.0 - mediastinum(grid, patient))
+    vessels = np.float32(patient.vascularity) * air * vascular_markings(grid, rng)
+    tissue = body(grid, patient) * (1.0 + 0.018 * cloud(rng, grid.size, 5, 11))
     aerated = tissue - 0.60 * air
-    bones = ribs(view, patient) + shoulder_girdle(view, patient)
+    bones = ribs(grid, patient) + shoulder_girdle(grid, patient)
     # Dense tissue hardens and scatters the beam, so bone stands out less before it; and where there
     # is no body, there is no bone.
     bones *= 0.2 + 0.8 * np.clip(1.5 - 1.4 * aerated, 0.0, 1.0)
     bones *= np.clip(2.5 * tissue, 0.0, 1.0)
-    stomach = ellipsoid(view, (0.36, patient.base + 0.04), (0.17, 0.09))
+    stomach = ellipsoid(grid, (0.36, patient.base + 0.04), (0.17, 0.09))
     stomach *= np.clip(1.0 - 3.0 * lungs, 0.0, 1.0)
     attenuation: Plane = (
         aerated
         + vessels
-        + 0.010 * air * cloud(rng, view.size, 24, 48, 96)  # texture of the parenchyma
-        - 0.13 * airway(view)
+        + 0.010 * air * cloud(rng, grid.size, 24, 48, 96)  # texture of the parenchyma
+        - 0.13 * airway(grid)
         - max(0.0, patient.stomach_air) * stomach
-        + patient.bone * (bones + 0.55 * spine(view, rng))
+        + patient.bone * (bones + 0.55 * spine(grid, rng))
     )
     return Chest(attenuation, air, vessels)

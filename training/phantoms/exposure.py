@@ -4,10 +4,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from training.phantoms.anatomy import Chest
-from training.phantoms.geometry import Plane, View, blur, resize
+from training.phantoms.geometry import PixelGrid, Plane, blur, resize
 
 
-def expose(view: View, chest: Chest, opacity: Plane, rng: np.random.Generator) -> Plane:
+def expose(grid: PixelGrid, chest: Chest, opacity: Plane, rng: np.random.Generator) -> Plane:
     """Take the radiograph, with collimation and a side marker on some images.
 
     Exposure and equalisation follow the healthy anatomy, so that an opacity changes the image where
@@ -15,7 +15,7 @@ def expose(view: View, chest: Chest, opacity: Plane, rng: np.random.Generator) -
 
     Parameters
     ----------
-    view
+    grid
         Gives the size of the image.
     chest
         The healthy anatomy.
@@ -29,24 +29,24 @@ def expose(view: View, chest: Chest, opacity: Plane, rng: np.random.Generator) -
     Plane
         Grey levels, 0 (black, air) to 1 (white, dense).
     """
-    return _burn_in_marker(_collimate(_film(view, chest, opacity, rng), rng), rng)
+    return _burn_in_marker(_collimate(_film(grid, chest, opacity, rng), rng), rng)
 
 
-def _film(view: View, chest: Chest, opacity: Plane, rng: np.random.Generator) -> Plane:
+def _film(grid: PixelGrid, chest: Chest, opacity: Plane, rng: np.random.Generator) -> Plane:
     """Grey levels (0 to 1): quantum noise, regional equalisation, characteristic curve."""
     healthy = chest.attenuation
-    quantum = view.blur(rng.standard_normal(healthy.shape, dtype=np.float32), 0.0035)
+    quantum = grid.blur(rng.standard_normal(healthy.shape, dtype=np.float32), 0.0035)
     # Fewer photons pass through dense tissue; in the logarithm their noise is larger there.
     seen = healthy + opacity
     seen += rng.uniform(0.008, 0.014) * np.exp(0.9 * (seen - 0.5)) * quantum
     # The regional mean has no detail, so a coarse grid is enough and saves most of the time.
     coarse = blur(resize(healthy, 32, Image.Resampling.BOX), 4.0)
-    region = rng.uniform(0.25, 0.45) * resize(coarse, view.size, Image.Resampling.BICUBIC)
+    region = rng.uniform(0.25, 0.45) * resize(coarse, grid.size, Image.Resampling.BICUBIC)
     reference = healthy - region
     dark, bright = np.median(reference[chest.air > 0.5]), np.percentile(reference, 85.0)
     level = (seen - region - dark) / (bright - dark)
     grey: Plane = 1.0 / (1.0 + np.exp(rng.uniform(-3.1, -2.5) * (level - rng.normal(0.52, 0.035))))
-    # Where nothing is in the beam the film is burnt black, whatever the curve says.
+    # Where nothing is in the beam the film is burnt black, at any point of the curve.
     grey *= 0.03 + 0.97 * np.clip(healthy / 0.25, 0.0, 1.0)
     return grey
 

@@ -69,7 +69,7 @@ SIDES = (RIGHT, LEFT) = (-1, 1)
 """The patient's sides, as the sign of ``x``."""
 
 
-class View:
+class PixelGrid:
     """How the patient stands before the detector: pixel grid, small rotation and shift.
 
     Parameters
@@ -132,12 +132,12 @@ def rounded(inside: Plane, reach: float) -> Plane:
     return path
 
 
-def ellipsoid(view: View, centre: Pair, radii: Pair, tilt: float = 0.0) -> Plane:
+def ellipsoid(grid: PixelGrid, centre: Pair, radii: Pair, tilt: float = 0.0) -> Plane:
     """Path through an ellipsoid.
 
     Parameters
     ----------
-    view
+    grid
         Gives each pixel its place.
     centre, radii
         In body units.
@@ -151,8 +151,8 @@ def ellipsoid(view: View, centre: Pair, radii: Pair, tilt: float = 0.0) -> Plane
     """
     (x, y), (width, height) = centre, radii
     cos, sin = float(np.cos(tilt)), float(np.sin(tilt))
-    across = (cos * (view.x - x) + sin * (view.y - y)) / width
-    down = (cos * (view.y - y) - sin * (view.x - x)) / height
+    across = (cos * (grid.x - x) + sin * (grid.y - y)) / width
+    down = (cos * (grid.y - y) - sin * (grid.x - x)) / height
     path: Plane = np.sqrt(np.clip(1.0 - across * across - down * down, 0.0, None))
     return path
 
@@ -167,17 +167,17 @@ class Layer:
 
     Parameters
     ----------
-    view
+    grid
         Places the shapes in the image.
     """
 
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._image = Image.new("L", (view.size * _OVERSAMPLING,) * 2)
+    def __init__(self, grid: PixelGrid) -> None:
+        self._grid = grid
+        self._image = Image.new("L", (grid.size * _OVERSAMPLING,) * 2)
         self._draw = ImageDraw.Draw(self._image)
 
     def _path(self, points: Points) -> list[float]:
-        path: list[float] = (self._view.to_pixels(points) * _OVERSAMPLING).ravel().tolist()
+        path: list[float] = (self._grid.to_pixels(points) * _OVERSAMPLING).ravel().tolist()
         return path
 
     def polygon(self, points: Points, density: float) -> None:
@@ -186,7 +186,7 @@ class Layer:
 
     def line(self, points: Points, width: float, density: float) -> None:
         """Draw a line through these points."""
-        width = self._view.pixels(width) * _OVERSAMPLING
+        width = self._grid.pixels(width) * _OVERSAMPLING
         # A line cannot be thinner than one canvas pixel: below that it gets fainter instead.
         ink = round(255 * density * min(1.0, width))
         self._draw.line(self._path(points), fill=ink, width=max(1, round(width)))
@@ -214,4 +214,4 @@ class Layer:
             0 to 1, of shape (size, size).
         """
         density = np.asarray(self._image.reduce(_OVERSAMPLING), dtype=np.float32) / 255.0
-        return self._view.blur(density, softness)
+        return self._grid.blur(density, softness)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.phantoms.anatomy import Patient, healthy_chest
 from training.phantoms.exposure import expose
-from training.phantoms.geometry import View
+from training.phantoms.geometry import PixelGrid
 from training.phantoms.opacities import draw_opacities
 from wscxr.files import write_file
 from wscxr.progress import Track, untracked
@@ -59,12 +59,12 @@ def make_phantom(seed: int, *, abnormal: bool, size: int = 256) -> Phantom:
     # Separate streams: drawing opacities must not shift any other random number.
     streams = np.random.SeedSequence(seed).spawn(3)
     anatomy_rng, exposure_rng, lesion_rng = map(np.random.default_rng, streams)
-    view, patient = View(anatomy_rng, size), Patient.draw(anatomy_rng)
-    chest = healthy_chest(view, patient, anatomy_rng)
+    grid, patient = PixelGrid(anatomy_rng, size), Patient.draw(anatomy_rng)
+    chest = healthy_chest(grid, patient, anatomy_rng)
     opacity, mask = np.zeros_like(chest.air), np.zeros(chest.air.shape, np.bool_)
     if abnormal:
-        opacity, mask = draw_opacities(view, chest, lesion_rng)
-    grey = expose(view, chest, opacity, exposure_rng)
+        opacity, mask = draw_opacities(grid, chest, lesion_rng)
+    grey = expose(grid, chest, opacity, exposure_rng)
     return Phantom(np.round(255.0 * np.clip(grey, 0.0, 1.0)).astype(np.uint8), mask)
 
 
@@ -94,8 +94,6 @@ def write_phantoms(
         Width and height in pixels, at least 64.
     seed
         Chooses the patients, not negative.
-    track
-        Told of each phantom.
 
     Raises
     ------

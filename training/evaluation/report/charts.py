@@ -1,7 +1,7 @@
 """The charts of a report, as SVG to be put into its HTML.
 
 Normal is blue and solid, abnormal vermilion and dashed (Okabe and Ito's palette, 2008): they can
-be told apart by colour-blind readers, and on a grey print.
+be distinguished by colour-blind readers, and on a grey print.
 """
 
 import io
@@ -46,7 +46,7 @@ class Chart:
     name
         Unique in the report; its element ids start with it.
     title, description
-        What it shows; the description stands in for the picture where that cannot be seen.
+        Heading, and alternative text for readers who do not see the picture.
     svg
         An ``<svg>`` element.
     """
@@ -60,7 +60,7 @@ class Chart:
 def draw_charts(evaluation: Evaluation) -> dict[str, Chart]:
     """Draw all charts of a report.
 
-    The same evaluation gives the same bytes, whatever the user's matplotlib settings.
+    The same evaluation gives the same bytes; the user's matplotlib settings do not matter.
 
     Returns
     -------

@@ -41,7 +41,7 @@ class Case:
     kind
         ``best``, ``median`` or ``worst`` of its class.
     outcome
-        What the bundle's decision makes of it, in words.
+        ``found``, ``missed``, ``false alarm`` or ``no alarm``: the decision against the label.
     image
         Its path, label, score, p-value and decision.
     n_lesions

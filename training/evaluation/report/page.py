@@ -44,7 +44,7 @@ def render_report(
     annotations
         Lesions to outline in the gallery.
     gallery
-        Whether to show images; these are patients'.
+        Whether to show images. They are images of patients.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def write_report(
     annotations: Annotations | None = None,
     gallery: bool = True,
 ) -> None:
-    """Write `render_report` to a file, which is there whole or not at all.
+    """Write the report to a file, atomically.
 
     Parameters
     ----------

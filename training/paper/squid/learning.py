@@ -59,11 +59,11 @@ def generator_loss(rebuilt: Rebuilt, images: Tensor, logits: Tensor) -> Tensor:
     Parameters
     ----------
     rebuilt
-        What the generator made of the images.
+        Output of the generator for the images.
     images
         Shape (B, 1, size, size).
     logits
-        What the critic says of the student's images, shape (B,).
+        The critic's logits of the student's images, shape (B,).
     """
     return (
         STUDENT * functional.mse_loss(rebuilt.student, images)
@@ -197,8 +197,6 @@ class RealismScorer:
         On `device`.
     normal
         Training images, shape (N, 1, size, size).
-    device
-        Where to compute.
     """
 
     def __init__(
@@ -236,7 +234,7 @@ class Squid(Network):
     critic says how real the result looks, and that is the score. Structure and numbers are
     those of the paper and of its public code's setting for ZhangLab. What differs:
 
-    - The length is a number of steps, whatever the number of images: 15,800 are 200 epochs over
+    - The length is a number of steps, for any number of images: 15,800 are 200 epochs over
       about 1,250 images. The last networks are kept; the public code keeps the epoch that scores
       best on labelled validation images.
     - Scores come from networks in evaluation mode, and in training the critic sees real and
@@ -305,10 +303,10 @@ class Squid(Network):
             range(len(normal)), num_samples=self.steps * self.batch_size, generator=random
         )
         batches = BatchSampler(drawn, self.batch_size, drop_last=True)
-        tell = checkpoint_steps(self.steps)
+        checkpoints = checkpoint_steps(self.steps)
         with one_thread():
             for step, rows in enumerate(track(batches, "training SQUID", self.steps)):
                 trainer.step(shift_and_zoom(normal[rows], random).to(device))
-                if on_checkpoint is not None and step in tell:
+                if on_checkpoint is not None and step in checkpoints:
                     on_checkpoint(RealismScorer(generator, critic, normal, device))
             return RealismScorer(generator.eval(), critic.eval(), normal, device)

@@ -71,7 +71,7 @@ class Decoder(nn.Module):
     width
         Channels of the finest level.
     memories
-        What is done to the features of the first levels: nothing at the teacher, a look-up in a
+        Applied to the features of the first levels: nothing at the teacher, a look-up in a
         memory at the student.
     """
 
@@ -129,7 +129,7 @@ def student_decoder(width: int, size: int, slots: int, shortcut: MaskedShortcut)
 
 
 class Critic(nn.Module):
-    """Tells real images from rebuilt ones.
+    """Says how real an image looks, as opposed to rebuilt.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class Critic(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Rebuilt:
-    """What a training step needs to know.
+    """The outputs of the generator that a training step needs.
 
     Attributes
     ----------
@@ -168,7 +168,7 @@ class Rebuilt:
     student_levels, teacher_levels
         Features of every level of the two decoders.
     patches
-        What the queue is to remember.
+        Features for the memory queue.
     """
 
     student: Tensor

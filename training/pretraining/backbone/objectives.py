@@ -1,4 +1,4 @@
-"""What pretraining minimises: two views of one radiograph alike, different radiographs apart."""
+"""The losses: two views of one radiograph alike, different radiographs apart."""
 
 import torch
 from torch import Tensor, nn
@@ -41,11 +41,6 @@ class Objective(nn.Module):
             Feature maps of the two views, float32 of shape (B, C, H', W').
         first_frames, second_frames
             Where the views lie; see `training.pretraining.backbone.views.Views`.
-
-        Returns
-        -------
-        Tensor
-            A scalar.
         """
         loss = first.new_zeros(())
         pooled = torch.cat([first, second]).mean(dim=(2, 3))

@@ -22,7 +22,7 @@ _METADATA = "checkpoint"
 
 
 class _Progress(BaseModel):
-    """What is no tensor."""
+    """The part of a resume file that is no tensor."""
 
     fingerprint: str
     probes: list[Probe]
@@ -44,7 +44,7 @@ class ResumeFile:
         self._fingerprint = fingerprint
 
     def restore(self, training: Training) -> list[Probe]:
-        """Take up the run where it was left.
+        """Restore the run from the file.
 
         Returns
         -------
@@ -83,12 +83,12 @@ class ResumeFile:
         write_file(self._file, safetensors.torch.save(training.state(), metadata))
 
     def remove(self) -> None:
-        """Forget the run."""
+        """Delete the file."""
         self._file.unlink(missing_ok=True)
 
 
 class Pretrained(BaseModel):
-    """What pretraining did; kept in the weights file as its metadata.
+    """Provenance of pretrained weights, kept in their file as metadata.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ def pretrain(
 ) -> Pretrained:
     """Train a backbone on unlabelled radiographs and write its weights.
 
-    After each epoch a checkpoint lies beside `out`; the same call goes on from there.
+    After each epoch the state is written beside `out`; the same call resumes from there.
 
     Parameters
     ----------
@@ -140,8 +140,6 @@ def pretrain(
         Convolutions are rounded to half precision.
     device
         Where to compute; bf16 is used where the device multiplies it in hardware.
-    track
-        Told of each image read and of each step.
 
     Raises
     ------

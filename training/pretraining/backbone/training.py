@@ -19,7 +19,7 @@ from wscxr.model.weights import imagenet_normalisation
 
 
 class Probe(BaseModel):
-    """What is measured.
+    """Quality of a backbone, measured without labels on held-out radiographs.
 
     Attributes
     ----------
@@ -112,8 +112,6 @@ class Training(nn.Module):
         Radiographs; some are held out for the probe.
     config
         All settings.
-    device
-        Where to compute.
 
     Attributes
     ----------
@@ -174,7 +172,7 @@ class Training(nn.Module):
         ConfigError
             The loss is not finite.
         """
-        # A stream for each epoch: one that is taken up again draws what it would have drawn.
+        # A stream for each epoch: a resumed run draws what it would have drawn.
         generator = _stream(self._config.seed, number + 1)
         order = torch.randperm(len(self.seen), generator=generator)
         self.backbone.trunk.train()
@@ -211,7 +209,7 @@ class Training(nn.Module):
         return {key: value.cpu().contiguous() for key, value in state.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up what `state` gave.
+        """Restore what `state` gave.
 
         Raises
         ------

@@ -34,7 +34,7 @@ class Pictures:
     pixels
         uint8 of shape (N, 1, side, side), percentile-stretched.
     sha256
-        Hash over the contents of all files, whatever their names and order.
+        Hash over the contents of all files; names and order do not matter.
     """
 
     pixels: Tensor
@@ -87,8 +87,6 @@ def load_pictures(files: Sequence[Path], side: int, track: Track = untracked) ->
         The image files; at least one.
     side
         Side to which each is squashed, px.
-    track
-        Told of each image.
 
     Raises
     ------
@@ -219,7 +217,7 @@ def _mark(cut: Tensor, generator: torch.Generator) -> Tensor:
         glyph = functional.interpolate(glyph, side, mode="nearest")[0, 0].to(cut.device)
         angle = float(torch.rand(1, generator=generator)) * 2 * math.pi
         reach = (size - side) / 2
-        # On the border of a square, whatever the angle.
+        # On the border of a square, at any angle.
         stretch = reach / max(abs(math.cos(angle)), abs(math.sin(angle)))
         left, top = (int(reach + stretch * part) for part in (math.cos(angle), math.sin(angle)))
         place = cut[number, 0, top : top + side, left : left + side]
