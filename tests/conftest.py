@@ -1,5 +1,6 @@
 """Fixtures that several test files share; the costly ones are made once per run."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,15 @@ from wscxr.imaging.dicom.quiet import silence_pydicom
 def _quiet_pydicom() -> None:
     """pytest puts its own warning filters in place of the process's for each test."""
     silence_pydicom()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real X-rays; a test that asks for it is skipped where there is none."""
+    folder = os.environ.get("WSCXR_TEST_DATA")
+    if folder is None:
+        pytest.skip("WSCXR_TEST_DATA names no folder of real X-rays: see CONTRIBUTING")
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
-"""Does it find what is there? The slow tests: half a minute each on two cores.
+"""The paper's method finds the opacities of phantoms: slow tests.
 
 The paper's method, K = 16 and image-level labels only, on phantoms of patients it never saw, whose
 opacities are known to the pixel: with an untrained backbone, which needs no download, and with a
 trained one where its weights are at hand (see CONTRIBUTING).
 """
 
-import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,9 @@ from training.train import train
 from wscxr.bundle.store import Bundle
 from wscxr.model.detector import ScoreRule
 
-DATA = os.environ.get("WSCXR_TEST_DATA")
+# One process makes the phantoms and the bundle, once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("phantom quality")]
+
 SIZE = 192
 UNSEEN = 24
 
@@ -91,12 +92,12 @@ def test_false_alarms_are_about_as_many_as_promised(found: Evaluation) -> None:
     assert alarms <= 6
 
 
-@pytest.mark.skipif(DATA is None, reason="WSCXR_TEST_DATA is not set")
-def test_a_trained_backbone_points_at_the_opacities(phantoms: Path) -> None:
+@pytest.mark.real_data
+def test_a_trained_backbone_points_at_the_opacities(phantoms: Path, real_data: Path) -> None:
     config = TrainConfig(
         backbone="resnet18",
         layers=("layer2",),
-        weights=str(Path(str(DATA)) / "weights/resnet18-imagenet-to-layer3.safetensors"),
+        weights=str(real_data / "weights/resnet18-imagenet-to-layer3.safetensors"),
         image_size=SIZE,
         k=16,
         method=Wscxr(r=0.1),

@@ -1,6 +1,5 @@
 """The whole path on real chest X-rays, where they are at hand: see CONTRIBUTING."""
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,7 @@ from training.evaluation.evaluate import evaluate
 from training.train import train
 from wscxr.bundle.store import Bundle
 
-DATA = os.environ.get("WSCXR_TEST_DATA")
-
-pytestmark = pytest.mark.skipif(DATA is None, reason="WSCXR_TEST_DATA is not set")
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
 AUROC = 0.88
 
@@ -39,16 +36,17 @@ def _two_groups(folder: Path, label: Label, size: int) -> tuple[list[Sample], li
     return groups[0], groups[1]
 
 
-def test_finds_pneumonia_in_unseen_children(tmp_path: Path) -> None:
-    shared = Path(str(DATA))
-    train_normal, test_normal = _two_groups(shared / "data/zhanglab224/normal", Label.NORMAL, 160)
+def test_finds_pneumonia_in_unseen_children(real_data: Path, tmp_path: Path) -> None:
+    train_normal, test_normal = _two_groups(
+        real_data / "data/zhanglab224/normal", Label.NORMAL, 160
+    )
     train_abnormal, test_abnormal = _two_groups(
-        shared / "data/zhanglab224/pneumonia", Label.ABNORMAL, 80
+        real_data / "data/zhanglab224/pneumonia", Label.ABNORMAL, 80
     )
     config = TrainConfig(
         backbone="resnet18",
         layers=("layer3",),
-        weights=str(shared / "weights/resnet18-imagenet-to-layer3.safetensors"),
+        weights=str(real_data / "weights/resnet18-imagenet-to-layer3.safetensors"),
         k=16,
     )
 

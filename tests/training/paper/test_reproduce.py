@@ -1,6 +1,6 @@
 import pytest
 
-from tests.training.paper.test_records import record
+from tests.training.paper.test_protocols import record
 from training.methods.settings import Wscxr
 from training.paper.reproduce import Spread, cells_of, markdown
 from training.paper.rows import Row
