@@ -1,6 +1,6 @@
 """The main job from end to end, on phantoms: train, serve, post unseen images, look at the maps.
 
-Everything goes through the command line and HTTP, as it would in a hospital. Run by `make demo`.
+Everything goes through the command line and HTTP, as in a hospital. `make demo` runs it.
 """
 
 import shlex
@@ -29,7 +29,7 @@ console = Console()
 
 
 def main() -> None:
-    """Run the demo; leaves everything it made in demo-output/."""
+    """Run the demo; its output is in demo-output/."""
     shutil.rmtree(OUT, ignore_errors=True)
     console.rule("1. Phantom radiographs")
     wscxr("phantoms", OUT / "train", "--normal", 120, "--abnormal", 20, "--seed", 0)
@@ -55,16 +55,16 @@ def main() -> None:
             f"\nreport: {report}    anomaly maps: {OUT / 'maps'}/    bundle: {store / 'phantom/1'}/"
         )
         if sys.stdin.isatty():
-            go_on(url)
+            suggest_next(url)
             console.input("The server is running. [bold]Enter[/] stops it. ")
     console.print(
         f"to start the server again: .venv/bin/wscxr serve --model-store {store}", soft_wrap=True
     )
-    go_on("http://127.0.0.1:8000")
+    suggest_next("http://127.0.0.1:8000")
 
 
 def wscxr(*arguments: object) -> None:
-    """Run one `wscxr` command, and show it."""
+    """Print a `wscxr` command and run it."""
     words = [str(argument) for argument in arguments]
     console.print(f"[bold]$ wscxr {shlex.join(words)}", soft_wrap=True)
     subprocess.run([*WSCXR, *words], check=True)
@@ -127,8 +127,8 @@ def post(client: httpx.Client, path: str, file: Path) -> httpx.Response:
     return response.raise_for_status()
 
 
-def go_on(url: str) -> None:
-    """Say what to type next."""
+def suggest_next(url: str) -> None:
+    """Print commands to try next."""
     image = OUT / "unseen/abnormal/0000.png"
     console.print(f"{url}/docs")
     console.print(f"curl -F file=@{image} {url}/v1/predict", soft_wrap=True)

@@ -1,8 +1,8 @@
-"""Write a manifest's test images anew, as if taken elsewhere: same chests, other acquisition.
+"""Write the test images of a manifest as if taken elsewhere: same chests, other acquisition.
 
 Run as ``python scripts/shift_acquisition.py --manifest CSV --out DIR``. ``DIR/shifted.csv`` has the
-same training rows, and the shifted test images. Each image gets, at random and whatever its label,
-another framing (zoom 0.85 to 1.05, moved by up to 3 % of a side, turned by up to 5 degrees),
+same training rows, and the shifted test images. Each image gets, at random and independently of its
+label, another framing (zoom 0.85 to 1.05, moved by up to 3 % of a side, turned by up to 5 degrees),
 exposure (gamma 0.7 to 1.4), blur (every other one) and noise. A detector that reads disease keeps
 its AUROC; one that reads how pictures were made loses it.
 """

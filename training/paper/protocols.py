@@ -1,7 +1,7 @@
 """The two protocols that a run is measured under, and the record it leaves on disk.
 
-``honest``: the last checkpoint, at the threshold calibrated on normal images kept aside; neither is
-chosen on test data. ``paper``: as the authors' code does, the checkpoint with the best mean of
+``honest``: the last checkpoint, at the threshold calibrated on normal images kept aside; the run
+sees no test image. ``paper``: as the authors' code does, the checkpoint with the best mean of
 AUROC, accuracy and F1 *on the test images* is kept, at a threshold chosen with *their labels*. It
 flatters, and is here only to be compared with the paper's numbers.
 """

@@ -27,7 +27,10 @@ at a fixed threshold, and an anomaly map. Method: {training.citation}.
 | data SHA-256 | `{training.data_sha256}` |
 | written by | wscxr {versions.wscxr}, torch {versions.torch}, torchvision {versions.torchvision} |
 
-Nothing was chosen on test data. The full configuration is in bundle.json.
+This training run saw no test image: nothing stopped it early, and its threshold comes from the
+normal images kept aside. The defaults of its settings, though, were chosen while looking at test
+images of ZhangLab (children, normal or pneumonia): figures on those flatter. The full configuration
+is in bundle.json.
 
 ## Calibration
 

@@ -207,7 +207,7 @@ def test_warnings_come_before_the_numbers(bad_news: str) -> None:
     for warning in ("CONFOUNDED", "RANDOM BACKBONE", "FALSE ALARMS"):
         assert warning in top
     assert "CONFOUNDED" in rest
-    assert "The promise was not kept" in rest
+    assert "The expected rate is exceeded" in rest
 
 
 def test_localisation_is_left_out_where_there_is_none(html: str, bad_news: str) -> None:
@@ -270,8 +270,8 @@ def test_good_news_brings_no_warning_and_one_annotated_image_no_prior(
     )
     html = render_report(changed, trained_bundle, gallery=False)
     assert 'class="alarm"' not in html
-    assert "The promise was not kept" not in html
-    assert "One annotated image has no others" in html
+    assert "The expected rate is exceeded" not in html
+    assert "A single annotated image gives no prior" in html
 
 
 def test_another_bundles_evaluation_is_refused(
