@@ -129,7 +129,7 @@ def test_a_table_is_made_and_gone_on_with(zhanglab: Path, tmp_path: Path) -> Non
     [
         (["table3"], "'table3' is none of table1, table2"),
         (["table1", "--budget=huge"], "'huge' is none of cpu, full"),
-        (["table1", "--methods=wscxr,svm"], "svm is no row of the table"),
+        (["table1", "--methods=wscxr,svm"], "svm is not a row of the table"),
     ],
     ids=" ".join,
 )

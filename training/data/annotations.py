@@ -103,7 +103,7 @@ class _Masks(Annotations):
         # Parts that touch by a corner are one lesion.
         parts, count = ndimage.label(mask, structure=np.ones((3, 3)))
         if count > _MAX_LESIONS:
-            raise DataError(f"{file}: the mask falls into {count} parts; these are no lesions")
+            raise DataError(f"{file}: the mask falls into {count} parts; these are not lesions")
         centres = (np.arange(GRID) + 0.5) / GRID
         grid = parts[np.ix_((centres * rows).astype(int), (centres * columns).astype(int))]
         found = [grid == number for number in range(1, count + 1)]

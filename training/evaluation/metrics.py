@@ -134,7 +134,7 @@ def calibration_check(
 
 
 @dataclass(frozen=True)
-class Promise:
+class FalseAlarmRange:
     """The false-alarm rates that chance allows, and whether the one found is among them.
 
     Attributes
@@ -142,17 +142,17 @@ class Promise:
     low, high
         Where at least 95 % of achieved rates lie for normal images exchangeable with those of
         calibration.
-    broken, outdone
+    above, below
         Whether there were more, or fewer, false alarms than that.
     """
 
     low: float
     high: float
-    broken: bool
-    outdone: bool
+    above: bool
+    below: bool
 
 
-def judge_promise(evaluation: Evaluation) -> Promise:
+def false_alarm_range(evaluation: Evaluation) -> FalseAlarmRange:
     """Compare the achieved false-alarm rate with the range that chance allows.
 
     Its binomial interval is too narrow for that: it leaves out the draw of the calibration images.
@@ -163,7 +163,7 @@ def judge_promise(evaluation: Evaluation) -> Promise:
     ends = chance_range(np.array([rank]), n_calibration, evaluation.image_level.n_normal)
     low, high = (float(end[0]) for end in ends)
     found = check.false_alarm_rate.value
-    return Promise(low=low, high=high, broken=found > high, outdone=found < low)
+    return FalseAlarmRange(low=low, high=high, above=found > high, below=found < low)
 
 
 def chance_range(

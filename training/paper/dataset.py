@@ -72,7 +72,7 @@ def read_table_data(path: Path) -> TableData:
         source = "patients held out from ZhangLab's training part, not its official test part"
     else:
         raise DataError(
-            f"{path} is no manifest CSV, and holds neither train/NORMAL nor normal and pneumonia"
+            f"{path} is not a manifest CSV, and holds neither train/NORMAL nor normal and pneumonia"
         )
     normal = with_label(pool, Label.NORMAL)
     kept = np.random.default_rng(0).permutation(len(normal))[:POOL_NORMALS]

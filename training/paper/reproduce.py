@@ -243,7 +243,7 @@ def _chosen(rows: list[Row], names: Sequence[str] | None) -> list[Row]:
         return [row for row in rows if isinstance(row.method, Method)]
     if unknown := sorted(set(names) - {"all"} - {row.name for row in rows}):
         known = ", ".join(row.name for row in rows)
-        raise ConfigError(f"{', '.join(unknown)} is no row of the table; there are {known}")
+        raise ConfigError(f"{', '.join(unknown)} is not a row of the table; there are {known}")
     return [row for row in rows if "all" in names or row.name in names]
 
 

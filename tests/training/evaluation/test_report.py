@@ -19,7 +19,7 @@ from tests.helpers import encode
 from training.data.annotations import Annotations, read_masks
 from training.data.samples import Label, Sample, load_samples
 from training.evaluation.evaluate import evaluate
-from training.evaluation.metrics import chance_range, judge_promise
+from training.evaluation.metrics import chance_range, false_alarm_range
 from training.evaluation.report import render_report, write_report
 from training.evaluation.report.charts import draw_charts
 from training.evaluation.report.gallery import SIDE, choose_cases, draw_gallery
@@ -339,7 +339,7 @@ def test_chance_range_holds_exchangeable_images() -> None:
     assert np.max(tails, axis=1).min() >= 0.01
 
 
-def test_a_promise_is_judged_by_what_chance_does(evaluation: Evaluation) -> None:
+def test_the_false_alarm_rate_is_compared_with_what_chance_allows(evaluation: Evaluation) -> None:
     training = evaluation.bundle.training.model_copy(update={"n_calibration": 19})
 
     def judge(rate: float, n_normal: int) -> tuple[bool, bool]:
@@ -349,7 +349,7 @@ def test_a_promise_is_judged_by_what_chance_does(evaluation: Evaluation) -> None
                 "false_alarm_rate": Estimate(value=rate, low=rate, high=rate),
             }
         )
-        found = judge_promise(
+        found = false_alarm_range(
             evaluation.model_copy(
                 update={
                     "bundle": evaluation.bundle.model_copy(update={"training": training}),
@@ -359,7 +359,7 @@ def test_a_promise_is_judged_by_what_chance_does(evaluation: Evaluation) -> None
             )
         )
         assert 0 <= found.low <= 0.05 <= found.high <= 1
-        return found.broken, found.outdone
+        return found.above, found.below
 
     # The threshold is the largest of 19 scores, which 2.5 % of draws put at a rate above
     # 1 - 0.025 ** (1 / 19) = 0.176.

@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.data.annotations import Annotations
-from training.evaluation.metrics import judge_promise
+from training.evaluation.metrics import false_alarm_range
 from training.evaluation.report.charts import draw_charts
 from training.evaluation.report.gallery import draw_gallery
 from training.evaluation.results import Evaluation
@@ -61,7 +61,7 @@ def render_report(
     return _TEMPLATES.get_template("report.html.jinja").render(
         evaluation=evaluation,
         manifest=bundle.manifest,
-        promise=judge_promise(evaluation),
+        chance=false_alarm_range(evaluation),
         charts=draw_charts(evaluation),
         gallery=draw_gallery(evaluation, bundle, annotations) if gallery else None,
         config=json.dumps(evaluation.bundle.training.config, indent=1, ensure_ascii=False),

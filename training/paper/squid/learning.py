@@ -40,6 +40,7 @@ def shift_and_zoom(images: Tensor, generator: torch.Generator) -> Tensor:
     return functional.grid_sample(images, grid, align_corners=False)
 
 
+# Weights of the terms of the losses (Sec. 3.4).
 TEACHER = 0.01
 STUDENT = 10.0
 DISTILLATION = 0.001
