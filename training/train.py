@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from training.config import TrainConfig
-from training.data.features import FeatureSet, extract_features
+from training.data.features import FeatureSet, extract_features, input_of
 from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
 from training.methods.fitting import Fit, fit_maps
@@ -15,11 +15,10 @@ from training.ood import fit_ood
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
 from wscxr.bundle.store import check_absent, check_embedding, write_bundle
 from wscxr.errors import DataError
-from wscxr.imaging import InputConfig
 from wscxr.model.backbone import build_backbone
 from wscxr.model.calibration import Calibration
 from wscxr.model.detector import Detector
-from wscxr.model.weights import imagenet_normalisation, weights_sha256
+from wscxr.model.weights import weights_sha256
 from wscxr.progress import Track, untracked
 from wscxr.results.png import ColourScale
 
@@ -65,10 +64,7 @@ def train(
     backbone = build_backbone(
         config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
     ).to(device)
-    mean, std = imagenet_normalisation(config.backbone)
-    input_config = InputConfig(
-        size=config.image_size, intensity=config.intensity, mean=tuple(mean), std=tuple(std)
-    )
+    input_config = input_of(config)
     features = extract_features(
         split.samples, backbone, config.p, input_config, device, track=track
     )

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.config import TrainConfig
 from training.data.images import load_batches
 from training.data.samples import Sample
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone
 from wscxr.model.patches import patch_features
+from wscxr.model.weights import imagenet_normalisation
 from wscxr.progress import Track, untracked
 
 MEMORY_BUDGET = 1 << 30
@@ -38,6 +40,14 @@ class FeatureSet:
     def __getitem__(self, images: slice) -> "FeatureSet":
         """Some of the images; shares memory."""
         return FeatureSet(self.maps[images], self.sha256[images])
+
+
+def input_of(config: TrainConfig) -> InputConfig:
+    """How a radiograph becomes the model input of a training run."""
+    mean, std = imagenet_normalisation(config.backbone)
+    return InputConfig(
+        size=config.image_size, intensity=config.intensity, mean=tuple(mean), std=tuple(std)
+    )
 
 
 def extract_features(

@@ -33,7 +33,7 @@ def _image_level(found: "Evaluation") -> Table:
         values = (getattr(point, field) for point in (honest, flattering))
         table.add_row(field, *(f"{value:.4f}" for value in values))
     table.add_row("false-alarm rate", _interval(check.false_alarm_rate), "")
-    table.add_row("false-alarm rate promised", f"{check.promised_false_alarm_rate:.4f}", "")
+    table.add_row("false-alarm rate expected", f"{check.promised_false_alarm_rate:.4f}", "")
     table.add_row("p-value calibration error", f"{check.error:.4f}", "")
     table.add_row("OOD score > 1, normal", f"{strange.normal:.4f}", "")
     table.add_row("OOD score > 1, abnormal", f"{strange.abnormal:.4f}", "")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from training.config import TrainConfig
-from training.data.features import extract_features
+from training.data.features import extract_features, input_of
 from training.data.images import load_batches
 from training.data.samples import Label, Sample
 from training.data.splits import TrainSplit, draw_split
@@ -27,7 +27,7 @@ from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone, build_backbone
 from wscxr.model.detector import Detector
 from wscxr.model.heads import Head
-from wscxr.model.weights import imagenet_normalisation, weights_sha256
+from wscxr.model.weights import weights_sha256
 from wscxr.progress import Track, untracked
 
 _SCORED_TOGETHER = 32
@@ -71,10 +71,7 @@ class Runner:
         self._device = device
         self._track = track
         self._abnormal = np.array([sample.label is Label.ABNORMAL for sample in data.test])
-        mean, std = imagenet_normalisation(config.backbone)
-        self._inputs = InputConfig(
-            size=config.image_size, intensity=config.intensity, mean=tuple(mean), std=tuple(std)
-        )
+        self._inputs = input_of(config)
         self._identity = [
             [s.path.name, s.label, s.patient_id, s.path.stat().st_size]
             for s in (*data.pool, *data.test)

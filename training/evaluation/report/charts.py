@@ -175,7 +175,7 @@ def _calibration(evaluation: Evaluation) -> Chart:
     ranks = np.floor(np.array(check.levels) * (n_calibration + 1) + 1e-9).astype(int)
     low, high = chance_range(ranks, n_calibration, evaluation.image_level.n_normal)
     axes.fill_between(check.levels, low, high, color=_BAND, linewidth=0, label="95 % by chance")
-    axes.plot([0, 1], [0, 1], color=_FAINT, linestyle=":", label="as promised")
+    axes.plot([0, 1], [0, 1], color=_FAINT, linestyle=":", label="as expected")
     axes.plot(check.levels, check.achieved, color=_NORMAL, label="normal images here")
     rate = check.false_alarm_rate
     axes.errorbar(
@@ -196,7 +196,7 @@ def _calibration(evaluation: Evaluation) -> Chart:
         "Calibration on normal images",
         f"Achieved over nominal false-alarm rate; mean absolute difference {check.error:.3f}. At "
         f"the threshold {rate.value:.3f} of the normal images are called abnormal; "
-        f"{check.promised_false_alarm_rate:.3f} was promised.",
+        f"{check.promised_false_alarm_rate:.3f} was expected.",
         figure,
     )
 
