@@ -165,7 +165,7 @@ def run_ours(backbone: Backbone, inputs: Inputs, ratio: float, seed: int) -> Run
     head = method.fit(features, features[:0], seed=seed, device=device).head
     fitted = time.perf_counter()
     detector = Detector(backbone, P, head, ScoreRule.MAX, device)
-    scores = torch.cat([detector.detect(b).scores.cpu() for b in batches(inputs.test)])
+    scores = torch.cat([detector.detect(b)[1].cpu() for b in batches(inputs.test)])
     done = time.perf_counter()
     auroc = {"maximum of the map": float(roc_auc_score(inputs.abnormal, scores))}
     return Run(auroc, fitted - started, done - fitted)

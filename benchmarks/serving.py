@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.common import WSCXR, console, run_wscxr, train_densenet
 from training.phantoms import make_phantom
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.imaging import read_radiograph
 
 WIDTH, HEIGHT = 2048, 2500

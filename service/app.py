@@ -11,6 +11,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from wscxr.process import configure_process
+
+configure_process()  # before PyTorch is loaded, which the imports below do
+
 from service.api import dicom, health, maps, metrics, models, predict, studies
 from service.http.access import AccessMiddleware
 from service.http.auth import DECLARED_SECURITY, ApiKeyMiddleware

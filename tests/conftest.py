@@ -10,14 +10,7 @@ from tests.helpers import CPU, tiny_config, tiny_detector, tiny_manifest, tiny_o
 from training.data.samples import load_samples
 from training.phantoms import write_phantoms
 from training.train import train
-from wscxr.bundle.store import Bundle, write_bundle
-from wscxr.imaging.dicom.quiet import silence_pydicom
-
-
-@pytest.fixture(autouse=True)
-def _quiet_pydicom() -> None:
-    """pytest puts its own warning filters in place of the process's for each test."""
-    silence_pydicom()
+from wscxr.bundle.bundle import Bundle
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +58,7 @@ def fresh_bundle(tmp_path: Path) -> Path:
     """An untrained bundle that a test may damage."""
     path = tmp_path / "store" / "tiny" / "1"
     detector = tiny_detector()
-    write_bundle(path, tiny_manifest(detector), detector, tiny_ood(), embed_backbone=True)
+    Bundle(tiny_manifest(detector), detector, tiny_ood()).write(path)
     return path
 
 

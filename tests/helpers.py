@@ -6,7 +6,7 @@ import io
 import struct
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.config import TrainConfig
+from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
 from wscxr.imaging import InputConfig, Radiograph
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
@@ -134,6 +135,11 @@ def tiny_manifest(detector: Detector, **changes: Any) -> BundleManifest:
         "files": {},
     }
     return BundleManifest(**(fields | changes))
+
+
+def scores_of(bundle: Bundle, images: Sequence[Radiograph]) -> list[float]:
+    """Image-level scores alone, of images that are scored together."""
+    return [prediction.score for prediction in bundle.predict(list(images))]
 
 
 def tiny_config(**changes: Any) -> TrainConfig:

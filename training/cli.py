@@ -129,7 +129,7 @@ def evaluate(
     from training.evaluation.evaluate import evaluate as run
     from training.evaluation.report import write_report
     from training.evaluation.terminal import show
-    from wscxr.bundle.store import Bundle
+    from wscxr.bundle.bundle import Bundle
     from wscxr.device import resolve_device
     from wscxr.files import write_file
 

@@ -12,8 +12,9 @@ from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
 from training.methods.fitting import Fit, fit_maps
 from training.ood import fit_ood
+from wscxr.bundle.bundle import Bundle, check_embedding
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
-from wscxr.bundle.store import check_absent, check_embedding, write_bundle
+from wscxr.bundle.store import check_absent
 from wscxr.errors import DataError
 from wscxr.model.backbone import build_backbone
 from wscxr.model.calibration import Calibration
@@ -77,10 +78,9 @@ def train(
         config.method, normal.maps, anomaly.maps, seed=config.seed, device=device, track=track
     )
     detector = Detector(backbone, config.p, fit.head, config.score_rule, device)
-    kept_aside = detector.detect_features(calibration.maps)
+    maps, scores = detector.detect_features(calibration.maps)
     ood = fit_ood(normal.maps, calibration.maps, anomaly.maps, patient_groups(split.anomaly))
-    return write_bundle(
-        out,
+    bundle = Bundle(
         BundleManifest(
             backbone=config.backbone_config,
             backbone_sha256=weights_sha256(backbone.weights()),
@@ -89,20 +89,17 @@ def train(
             score_rule=config.score_rule,
             head=fit.head.config,
             ood=ood.config,
-            calibration=Calibration.from_scores(
-                kept_aside.scores.cpu().numpy(), config.false_alarm_rate
-            ),
+            calibration=Calibration.from_scores(scores.cpu().numpy(), config.false_alarm_rate),
             colour_scale=ColourScale.from_calibration(
-                kept_aside.maps.flatten(1).amax(dim=1).cpu().numpy(), config.false_alarm_rate
+                maps.flatten(1).amax(dim=1).cpu().numpy(), config.false_alarm_rate
             ),
             training=_provenance(split, config, features, fit),
             files={},
         ),
         detector,
         ood,
-        embed_backbone=embed_backbone,
-        notes=notes,
     )
+    return bundle.write(out, embed_backbone=embed_backbone, notes=notes)
 
 
 def _check_labels_agree(normal: Sequence[str], anomaly: Sequence[str]) -> None:

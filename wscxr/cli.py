@@ -9,9 +9,10 @@ or device not there; 130 interrupted.
 What a command found goes to standard output; progress and messages to standard error.
 """
 
+from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -27,6 +28,9 @@ from wscxr.errors import (
     WscxrError,
 )
 from wscxr.options import BundlePath, Device, JsonFile
+from wscxr.process import configure_process
+
+E = TypeVar("E", bound=StrEnum)
 
 _EXIT_CODES: dict[type[WscxrError], int] = {
     ConfigError: 2,
@@ -81,23 +85,32 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Score images; one that cannot be read is reported, and the others are still scored."""
-    from wscxr.bundle.store import Bundle
-    from wscxr.device import resolve_device
-    from wscxr.imaging import Assumed, DicomRules, find_images
-    from wscxr.predictions import PredictionTable, lateral_rule, map_style
-    from wscxr.result_files import ResultFiles
+    from wscxr.bundle.bundle import Bundle
+    from wscxr.imaging import Assumed, DicomRules, LateralRule, find_images
+    from wscxr.results.dicom.identity import ResultKind
+    from wscxr.results.png import MapStyle
+    from wscxr.results.table import PredictionTable
 
-    loaded = Bundle.load(bundle, resolve_device(device))
-    results = (
-        None if dicom is None else ResultFiles(loaded, bundle.resolve(), dicom, objects.split(","))
+    rules = DicomRules(
+        lateral=_choice(LateralRule, "lateral", lateral),
+        assume=Assumed(modality=modality, body_part=body_part, view=view),
     )
-    assume = Assumed(modality=modality, body_part=body_part, view=view)
-    rules = DicomRules(lateral=lateral_rule(lateral), assume=assume)
+    map_style = _choice(MapStyle, "style", style)
+    kinds = [_choice(ResultKind, "objects", name) for name in objects.split(",")]
+    loaded = Bundle.load(bundle, device)
     images = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
     if not images:
         raise DataError("there is no PNG, JPEG or DICOM file in it")
-    table = PredictionTable(loaded, images, map_style(style), maps, rules, results)
-    warn(table.bundle.manifest.warnings)
+    table = PredictionTable(
+        loaded,
+        images,
+        rules,
+        maps=maps,
+        style=map_style,
+        dicom=dicom,
+        kinds=kinds,
+    )
+    warn(loaded.manifest.warnings)
     with progress_bars() as progress:
         for image in Tracker(progress)(images, "scoring", len(images)):
             table.add(image)
@@ -121,16 +134,23 @@ def show(bundle: BundlePath) -> None:
 @bundle_app.command(epilog="Example: `wscxr bundle verify model_store/chest/1`")
 def verify(bundle: BundlePath, device: Device = "auto") -> None:
     """Check every hash of a bundle, load it, and run its golden check."""
-    from wscxr.bundle.store import Bundle
-    from wscxr.device import resolve_device
+    from wscxr.bundle.bundle import Bundle
 
-    loaded = Bundle.load(bundle, resolve_device(device))
+    loaded = Bundle.load(bundle, device)
     warn(loaded.manifest.warnings)
     typer.echo(f"{bundle}: verified on {loaded.detector.device}, sha256 {loaded.manifest.sha256}")
 
 
+def _choice(kind: type[E], option: str, name: str) -> E:
+    try:
+        return kind(name)
+    except ValueError:
+        raise ConfigError(f"{option} {name!r} is none of {', '.join(kind)}") from None
+
+
 def main() -> None:
     """Run the command line; expected errors become one line and an exit code."""
+    configure_process()
     try:
         for command in entry_points(group="wscxr.commands"):
             app.add_typer(command.load())

@@ -5,7 +5,7 @@ import torch
 from wscxr.errors import DeviceUnavailable
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str | torch.device) -> torch.device:
     """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"`` into a device that is really there.
 
     ``"auto"`` takes the first CUDA device, or the CPU where there is none; a device asked for by
@@ -16,6 +16,7 @@ def resolve_device(name: str) -> torch.device:
     DeviceUnavailable
         The name is unknown, or no such device is present.
     """
+    name = str(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -6,17 +6,15 @@ from service.api.schemas import (
     ImageInfo,
     MapData,
     MapLink,
-    ModelIdentity,
     PredictionResult,
     TimingsMs,
 )
 from service.scoring.pipeline import Outcome
-from service.scoring.registry import Model
 from wscxr.results.png import MapStyle, raw_scale
 
 
 def to_result(
-    result_id: str, model: Model, outcome: Outcome, anomaly_map: MapLink | MapData | None
+    result_id: str, outcome: Outcome, anomaly_map: MapLink | MapData | None
 ) -> PredictionResult:
     """Say in JSON what the detector said of one image.
 
@@ -24,18 +22,15 @@ def to_result(
     ----------
     result_id
         Id of the result, a UUID.
-    model
-        The model that scored.
     outcome
         What it said.
     anomaly_map
         The map, delivered in one way or another; None for none.
     """
     prediction = outcome.prediction
-    manifest = model.bundle.manifest
     return PredictionResult(
         id=result_id,
-        model=ModelIdentity(name=model.name, version=model.version, sha256=manifest.sha256),
+        model=prediction.model,
         score=prediction.score,
         p_value=prediction.p_value,
         threshold=prediction.threshold,
@@ -53,9 +48,7 @@ def to_map_data(png: bytes, style: MapStyle) -> MapData:
     return MapData(style=style, base64=base64.b64encode(png).decode())
 
 
-def to_headers(
-    result_id: str, model: Model, outcome: Outcome, style: MapStyle | None = None
-) -> dict[str, str]:
+def to_headers(result_id: str, outcome: Outcome, style: MapStyle | None = None) -> dict[str, str]:
     """Say in the headers what `to_result` says in JSON; numbers read back exactly."""
     prediction = outcome.prediction
     headers = {
@@ -64,11 +57,12 @@ def to_headers(
         "X-P-Value": repr(prediction.p_value),
         "X-Threshold": repr(prediction.threshold),
         "X-Decision": prediction.decision.value,
-        "X-OOD-Score": repr(prediction.ood_score),
-        "X-Model-Name": model.name,
-        "X-Model-Version": model.version,
-        "X-Model-SHA256": model.bundle.manifest.sha256,
+        "X-Model-Name": prediction.model.name,
+        "X-Model-Version": prediction.model.version,
+        "X-Model-SHA256": prediction.model.sha256,
     }
+    if prediction.ood_score is not None:
+        headers["X-OOD-Score"] = repr(prediction.ood_score)
     if style is MapStyle.RAW16:
         scale = raw_scale(prediction.anomaly_map)
         headers["X-Score-Offset"] = repr(scale.offset)

@@ -57,6 +57,6 @@ async def predict_dicom(
     outcome = await score_one(request, pipeline, data, dicom_drawer(names), assume)
     return DicomResponse(
         outcome.drawn,
-        headers=to_headers(request.state.request_id, pipeline.model, outcome),
+        headers=to_headers(request.state.request_id, outcome),
         media_type=RELATED if len(names) > 1 else None,
     )

@@ -14,7 +14,8 @@ from service.api.schemas import (
     TrainingFacts,
 )
 from service.http.documented import problems
-from service.scoring.registry import Model, Registry
+from service.scoring.registry import Registry
+from wscxr.bundle.bundle import Bundle
 
 router = APIRouter(tags=["models"])
 
@@ -22,7 +23,7 @@ router = APIRouter(tags=["models"])
 @router.get("/v1/models", responses=problems(401, 503))
 async def list_models(registry: RegistryDep) -> ModelList:
     """Every loaded bundle: facts, calibration, warnings."""
-    return ModelList(models=[_summary(registry, model) for model in registry.models])
+    return ModelList(models=[_summary(registry, bundle) for bundle in registry.bundles])
 
 
 @router.get("/v1/models/{name}", responses=problems(401, 404, 422, 503))
@@ -30,18 +31,16 @@ async def read_model(
     registry: RegistryDep, name: Annotated[str, Path(description="Name of the model.")]
 ) -> ModelDetail:
     """One loaded bundle, with its model card."""
-    model = registry.get(name)
-    return ModelDetail(**dict(_summary(registry, model)), card=model.bundle.card)
+    bundle = registry.get(name)
+    return ModelDetail(**dict(_summary(registry, bundle)), card=bundle.card)
 
 
-def _summary(registry: Registry, model: Model) -> ModelSummary:
-    manifest = model.bundle.manifest
+def _summary(registry: Registry, bundle: Bundle) -> ModelSummary:
+    manifest = bundle.manifest
     calibration = manifest.calibration
     return ModelSummary(
-        name=model.name,
-        version=model.version,
-        sha256=manifest.sha256,
-        default=model is registry.default,
+        **bundle.identity.model_dump(),
+        default=bundle is registry.default,
         backbone=BackboneFacts.model_validate(manifest.backbone),
         input=manifest.input,
         p=manifest.p,

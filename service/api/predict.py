@@ -47,7 +47,7 @@ async def predict(
 ) -> PredictionResult:
     """Score one radiograph; with `map`, draw its anomaly map too."""
     outcome = await score_one(request, pipeline, data, choice.draw, assume)
-    return _result(request, request.state.request_id, pipeline, outcome, choice)
+    return _result(request, request.state.request_id, outcome, choice)
 
 
 @router.post(
@@ -64,7 +64,7 @@ async def predict_map(
 ) -> PngResponse:
     """Score one radiograph and answer with its anomaly map; the scores are in the headers."""
     outcome = await score_one(request, pipeline, data, map_drawer(style), assume)
-    headers = to_headers(request.state.request_id, pipeline.model, outcome, style)
+    headers = to_headers(request.state.request_id, outcome, style)
     return PngResponse(outcome.drawn, headers=headers)
 
 
@@ -81,9 +81,7 @@ async def predict_batch(
         outcomes = await while_connected(
             request, _score_all(pipeline, tickets, files, choice.draw, assume)
         )
-    items = [
-        _item(request, place, pipeline, outcome, choice) for place, outcome in enumerate(outcomes)
-    ]
+    items = [_item(request, place, outcome, choice) for place, outcome in enumerate(outcomes)]
     return BatchResult(id=request.state.request_id, items=items)
 
 
@@ -107,7 +105,7 @@ async def _score_all(
 
 
 def _result(
-    request: Request, result_id: str, pipeline: Pipeline, outcome: Outcome, choice: MapChoice
+    request: Request, result_id: str, outcome: Outcome, choice: MapChoice
 ) -> PredictionResult:
     anomaly_map: MapLink | MapData | None = None
     if outcome.drawn is not None and choice.delivery is MapDelivery.BASE64:
@@ -115,20 +113,19 @@ def _result(
     elif outcome.drawn is not None:
         url = keep_map(request, result_id, outcome.drawn)
         anomaly_map = MapLink(style=choice.style, url=url)
-    return to_result(result_id, pipeline.model, outcome, anomaly_map)
+    return to_result(result_id, outcome, anomaly_map)
 
 
 def _item(
     request: Request,
     place: int,
-    pipeline: Pipeline,
     outcome: Outcome | BaseException,
     choice: MapChoice,
 ) -> BatchItem:
     try:
         if isinstance(outcome, BaseException):
             raise outcome
-        result = _result(request, str(uuid4()), pipeline, outcome, choice)
+        result = _result(request, str(uuid4()), outcome, choice)
         return BatchItem(index=place, result=result, error=None)
     except Exception as error:  # noqa: BLE001 - one file's failure is that file's answer alone
         problem = to_problem(error, request.state.request_id)

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.http import examples
+from wscxr.bundle.identity import ModelIdentity
 from wscxr.imaging import InputConfig
 from wscxr.model.calibration import Decision
 from wscxr.model.detector import ScoreRule
@@ -30,16 +31,6 @@ class Problem(_Answer):
     detail: str = Field(description="What happened this time, for people.")
     code: str = Field(description="The kind of error, for programs; never changes.")
     request_id: str = Field(description="Id of the request; the log has it too.")
-
-
-class ModelIdentity(_Answer):
-    """Which bundle answered."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.MODEL]})
-
-    name: str = Field(description="Its name in the model store.")
-    version: str = Field(description="Its version in the model store.")
-    sha256: str = Field(description="SHA-256 of its manifest, which holds that of every file.")
 
 
 class ImageInfo(_Answer):
@@ -97,9 +88,9 @@ class PredictionResult(_Answer):
     )
     threshold: float = Field(description="Scores above it are called abnormal.")
     decision: Decision = Field(description="What the score says at the threshold.")
-    ood_score: float = Field(
-        ge=0,
-        description="Above 1 the image is unlike the training images; its score means little.",
+    ood_score: Annotated[float, Field(ge=0)] | None = Field(
+        description="Above 1 the image is unlike the training images; its score means little. "
+        "Null where the model has no OOD scorer, which a warning says, too.",
     )
     image: ImageInfo
     timings_ms: TimingsMs

@@ -12,13 +12,13 @@ from service.pacs.errors import PacsError
 from service.pacs.feed import Feed
 from service.pacs.metrics import PacsMetrics
 from service.pacs.orthanc_feed import OrthancFeed
-from service.pacs.own import is_own
 from service.pacs.qido_feed import QidoFeed
 from service.pacs.retries import Retries
 from service.pacs.settings import PacsSettings
 from service.pacs.state import State
 from service.pacs.transport import Server, archive_server, service_server
 from service.pacs.watcher import Watcher
+from wscxr.results.dicom.identity import is_own_result
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def make_dicomweb(settings: PacsSettings, server: Server) -> DicomWeb:
 
 def make_bridge(settings: PacsSettings, archive: DicomWeb, analyser: Analyser) -> Bridge:
     """The way of an instance, with whoever scores it."""
-    return Bridge(archive, analyser, settings.modalities, is_own)
+    return Bridge(archive, analyser, settings.modalities, is_own_result)
 
 
 def make_retries(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from service.errors import InferenceFailed, QueueFull, ShuttingDown
 from service.scoring.metrics import Metrics
-from wscxr.bundle.store import Prediction
+from wscxr.prediction import Prediction
 
 Scorer = Callable[[Tensor], Sequence[Prediction]]
 """Model inputs, float32 of shape (B, 3, size, size) -> B predictions."""

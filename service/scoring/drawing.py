@@ -5,41 +5,28 @@ from typing import Literal
 
 from service.http.multipart import related
 from service.scoring.pipeline import Draw
-from service.scoring.registry import Model
-from wscxr.bundle.store import Prediction
-from wscxr.imaging import Radiograph
-from wscxr.results.png import MapStyle, map_png
+from wscxr.prediction import Prediction
+from wscxr.results.png import MapStyle
 
 
 def map_drawer(style: MapStyle) -> Draw:
     """Draw the anomaly map as PNG."""
-
-    def draw(model: Model, radiograph: Radiograph, prediction: Prediction) -> bytes:
-        scale = model.bundle.manifest.colour_scale
-        return map_png(radiograph, prediction.anomaly_map, style, scale)
-
-    return draw
+    return lambda prediction: prediction.png(style)
 
 
 ResultName = Literal["sc", "sr", "seg", "gsps"]
-"""Names of `wscxr.results.dicom.ResultKind`, which needs the extra [dicom]."""
+"""Names of `wscxr.results.dicom.identity.ResultKind`."""
 
 
 def dicom_drawer(names: Sequence[ResultName]) -> Draw:
     """Make DICOM objects: one as it is, several as ``multipart/related`` (RFC 2387)."""
 
-    def draw(model: Model, radiograph: Radiograph, prediction: Prediction) -> bytes:
+    def draw(prediction: Prediction) -> bytes:
         # Only a DICOM file comes here, so the extra is there: it was needed to read the file.
-        from wscxr.results.dicom import Algorithm, ResultKind, make_results, to_bytes
+        from wscxr.results.dicom.identity import ResultKind
+        from wscxr.results.dicom.make import make_results, to_bytes
 
-        manifest = model.bundle.manifest
-        results = make_results(
-            radiograph,
-            prediction,
-            Algorithm(model.name, model.version, manifest.sha256),
-            manifest.colour_scale,
-            [ResultKind(name) for name in names],
-        )
+        results = make_results(prediction, [ResultKind(name) for name in names])
         files = [to_bytes(result) for result in results.values()]
         return files[0] if len(names) == 1 else related(files)
 

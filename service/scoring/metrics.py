@@ -12,6 +12,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from wscxr.bundle.identity import ModelIdentity
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -72,12 +74,10 @@ class Metrics:
         )
         self._model = Info("wscxr_model", "Served bundles.", ["model"], registry=self._registry)
 
-    def watch_model(
-        self, name: str, version: str, sha256: str, queue_depth: Callable[[], int]
-    ) -> None:
-        """Tell which bundle is served, and how to learn the length of its queue."""
-        self._model.labels(name).info({"version": version, "sha256": sha256})
-        self._queue_depth.labels(name).set_function(queue_depth)
+    def watch_model(self, model: ModelIdentity, queue_depth: Callable[[], int]) -> None:
+        """Show which bundle is served, and the length of its queue."""
+        self._model.labels(model.name).info({"version": model.version, "sha256": model.sha256})
+        self._queue_depth.labels(model.name).set_function(queue_depth)
 
     def exposition(self) -> bytes:
         """All values in Prometheus' text format."""

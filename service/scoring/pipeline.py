@@ -12,14 +12,14 @@ from torch import Tensor
 from service.errors import ClientGone, DeadlineExceeded, InternalError
 from service.scoring.batching import Batcher, Ticket
 from service.scoring.metrics import Metrics
-from service.scoring.registry import Model
-from wscxr.bundle.store import Prediction
+from wscxr.bundle.bundle import Bundle
 from wscxr.errors import WscxrError
 from wscxr.imaging import Assumed, DicomRules, ImageLimits, Radiograph, read_radiograph
+from wscxr.prediction import Prediction
 
 T = TypeVar("T")
 
-Draw = Callable[[Model, Radiograph, Prediction], bytes]
+Draw = Callable[[Prediction], bytes]
 """What is made of a scored radiograph: a PNG of its anomaly map, DICOM objects."""
 
 
@@ -74,8 +74,8 @@ class Pipeline:
 
     Parameters
     ----------
-    model
-        The model that scores.
+    bundle
+        The bundle that scores.
     batcher
         Its batcher.
     images
@@ -92,7 +92,7 @@ class Pipeline:
 
     def __init__(
         self,
-        model: Model,
+        bundle: Bundle,
         batcher: Batcher,
         images: Executor,
         metrics: Metrics,
@@ -101,7 +101,7 @@ class Pipeline:
         rules: DicomRules,
         timeout_s: float,
     ) -> None:
-        self.model = model
+        self.bundle = bundle
         self.batcher = batcher
         self._images = images
         self._metrics = metrics
@@ -149,12 +149,12 @@ class Pipeline:
             raise
         finally:
             self.batcher.settle(ticket)
-            self._metrics.images.labels(self.model.name, ended).inc()
+            self._metrics.images.labels(self.bundle.identity.name, ended).inc()
 
     async def _run(
         self, ticket: Ticket, data: bytes, draw: Draw | None, assume: Assumed
     ) -> Outcome:
-        name = self.model.name
+        name = self.bundle.identity.name
         started = time.perf_counter()
         radiograph, image = await self._in_thread(lambda: self._decode(data, assume))
         decoded = time.perf_counter()
@@ -168,14 +168,13 @@ class Pipeline:
         else:
             scored = await self.batcher.score(ticket, image)
             drawing = time.perf_counter()
-            drawn = await self._in_thread(lambda: draw(self.model, radiograph, scored.prediction))
+            drawn = await self._in_thread(lambda: draw(scored.prediction.of(radiograph)))
             encode_s = time.perf_counter() - drawing
             self._metrics.encode.labels(name).observe(encode_s)
         prediction = scored.prediction
         if prediction.out_of_distribution:
             self._metrics.out_of_distribution.labels(name).inc()
-        model_warnings = self.model.bundle.manifest.warnings
-        warnings = [*model_warnings, *prediction.warnings, *read_warnings]
+        warnings = [*prediction.warnings, *read_warnings]
         total = time.perf_counter() - started
         seconds = (decoded - started, scored.queue_s, scored.inference_s, encode_s, total)
         timings = Timings(*(round(1000 * value, 3) for value in seconds))
@@ -184,7 +183,7 @@ class Pipeline:
     def _decode(self, data: bytes, assume: Assumed) -> tuple[Radiograph, Tensor]:
         rules = self._rules.model_copy(update={"assume": assume})
         radiograph = read_radiograph(data, self._limits, rules)
-        return radiograph, self.model.bundle.prepare(radiograph)
+        return radiograph, self.bundle.prepare(radiograph)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._images, work)

@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from service.errors import ModelNotFound, ModelRequired
 from service.settings import NAME_PATTERN, Settings
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.device import resolve_device
 from wscxr.errors import BundleError, BundleNotFound
 
@@ -35,38 +35,29 @@ class BundleLocation:
     path: Path
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A loaded bundle with the name and version it is served under."""
-
-    name: str
-    version: str
-    bundle: Bundle
-
-
 class Registry:
-    """The loaded models, by name.
+    """The loaded bundles, by name.
 
     Parameters
     ----------
-    models
+    bundles
         At least one; one version of each name.
     """
 
-    def __init__(self, models: list[Model]) -> None:
-        self._models = {model.name: model for model in models}
+    def __init__(self, bundles: list[Bundle]) -> None:
+        self._bundles = {bundle.identity.name: bundle for bundle in bundles}
 
     @property
-    def models(self) -> list[Model]:
+    def bundles(self) -> list[Bundle]:
         """All of them, by name."""
-        return [self._models[name] for name in sorted(self._models)]
+        return [self._bundles[name] for name in sorted(self._bundles)]
 
     @property
-    def default(self) -> Model | None:
-        """The model that answers a request which names none; None when there are several."""
-        return next(iter(self._models.values())) if len(self._models) == 1 else None
+    def default(self) -> Bundle | None:
+        """The bundle that answers a request which names none; None when there are several."""
+        return next(iter(self._bundles.values())) if len(self._bundles) == 1 else None
 
-    def get(self, name: str | None) -> Model:
+    def get(self, name: str | None) -> Bundle:
         """Look up a model; request data never becomes part of a path.
 
         Raises
@@ -81,7 +72,7 @@ class Registry:
                 raise ModelRequired
             return self.default
         try:
-            return self._models[name]
+            return self._bundles[name]
         except KeyError:
             raise ModelNotFound from None
 
@@ -130,23 +121,23 @@ def load_models(settings: Settings) -> Registry:
         There is no bundle, or one of them cannot be used; see `Bundle.load`.
     """
     device = resolve_device(settings.device)
-    models = []
+    bundles = []
     for location in find_bundles(settings.model_store, settings.model):
         started = time.perf_counter()
         bundle = Bundle.load(location.path, device)
-        models.append(Model(location.name, location.version, bundle))
+        bundles.append(bundle)
         logger.info(
             "model loaded",
             extra={
-                "model": location.name,
-                "version": location.version,
-                "sha256": bundle.manifest.sha256,
+                "model": bundle.identity.name,
+                "version": bundle.identity.version,
+                "sha256": bundle.identity.sha256,
                 "device": str(device),
                 "seconds": round(time.perf_counter() - started, 3),
                 "warnings": bundle.manifest.warnings,
             },
         )
-    return Registry(models)
+    return Registry(bundles)
 
 
 def _latest(bundles: list[BundleLocation]) -> BundleLocation:

@@ -10,8 +10,9 @@ from service.scoring.batching import Batcher
 from service.scoring.map_cache import MapCache
 from service.scoring.metrics import Metrics
 from service.scoring.pipeline import Pipeline
-from service.scoring.registry import Model, Registry, load_models
+from service.scoring.registry import Registry, load_models
 from service.settings import Settings
+from wscxr.bundle.bundle import Bundle
 from wscxr.errors import WscxrError
 
 logger = logging.getLogger(__name__)
@@ -61,9 +62,9 @@ class Runtime:
             raise NotReady
         return self._registry
 
-    def pipeline(self, model: Model) -> Pipeline:
-        """The way of an image through one of the loaded models."""
-        return self._pipelines[model.name]
+    def pipeline(self, bundle: Bundle) -> Pipeline:
+        """The way of an image through one of the loaded bundles."""
+        return self._pipelines[bundle.identity.name]
 
     def start(self) -> None:
         """Start loading; the service answers meanwhile, but is not ready."""
@@ -95,27 +96,25 @@ class Runtime:
             logger.critical("start-up failed", exc_info=True)
             self._stop()
             return
-        for model in registry.models:
-            self._pipelines[model.name] = self._pipeline(model)
+        for bundle in registry.bundles:
+            self._pipelines[bundle.identity.name] = self._pipeline(bundle)
         self._registry = registry
-        logger.info("ready", extra={"models": [model.name for model in registry.models]})
+        logger.info("ready", extra={"models": list(self._pipelines)})
 
-    def _pipeline(self, model: Model) -> Pipeline:
+    def _pipeline(self, bundle: Bundle) -> Pipeline:
         settings = self.settings
         batcher = Batcher(
-            model.name,
-            model.bundle.predict_inputs,
+            bundle.identity.name,
+            bundle.predict_inputs,
             self._inference,
             self.metrics,
             max_batch=settings.max_batch,
             max_wait_s=settings.max_wait_ms / 1000,
             capacity=settings.queue_size,
         )
-        self.metrics.watch_model(
-            model.name, model.version, model.bundle.manifest.sha256, lambda: batcher.depth
-        )
+        self.metrics.watch_model(bundle.identity, lambda: batcher.depth)
         return Pipeline(
-            model,
+            bundle,
             batcher,
             self._images,
             self.metrics,

@@ -20,8 +20,9 @@ from PIL.PngImagePlugin import PngImageFile
 
 from tests.helpers import encode
 from tests.service.serving import PATIENCE_S
-from wscxr.bundle.store import Bundle, Prediction
+from wscxr.bundle.bundle import Bundle
 from wscxr.imaging import Radiograph, read_radiograph
+from wscxr.prediction import Prediction
 
 TOLERANCE = 1e-4
 

@@ -18,7 +18,7 @@ from training.evaluation.results import Evaluation
 from training.methods.settings import Wscxr
 from training.phantoms import write_phantoms
 from training.train import train
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.model.detector import ScoreRule
 
 # One process makes the phantoms and the bundle, once.

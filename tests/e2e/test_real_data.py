@@ -11,7 +11,7 @@ from training.config import TrainConfig
 from training.data.samples import Label, Sample, find_samples
 from training.evaluation.evaluate import evaluate
 from training.train import train
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 

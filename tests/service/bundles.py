@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from tests.helpers import tiny_ood
+from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
-from wscxr.bundle.store import write_bundle
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import BackboneConfig, build_backbone
 from wscxr.model.calibration import Calibration
@@ -56,4 +56,4 @@ def make_bundle(path: Path, *, seed: int = 0, ood_threshold: float = 1e4) -> Bun
         ),
         files={},
     )
-    return write_bundle(path, manifest, detector, ood, embed_backbone=True)
+    return Bundle(manifest, detector, ood).write(path)

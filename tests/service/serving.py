@@ -16,7 +16,7 @@ from service.app import create_app
 from service.scoring.batching import Batcher
 from service.scoring.runtime import Runtime
 from service.settings import Settings
-from wscxr.bundle.store import Prediction
+from wscxr.prediction import Prediction
 
 PATIENCE_S = 300.0
 

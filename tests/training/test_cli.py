@@ -7,7 +7,8 @@ import pytest
 
 from tests.helpers import CPU, run_cli
 from tests.wscxr.test_cli import QUICK, one_line_error
-from wscxr.bundle.store import Bundle, read_manifest
+from wscxr.bundle.bundle import Bundle
+from wscxr.bundle.store import read_manifest
 from wscxr.model.heads.memory_bank import MemoryBank
 
 SMALL = ["--backbone=resnet18", "--layers=layer1", "--weights=random", "--image-size=64", "--p=3"]

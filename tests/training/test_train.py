@@ -16,13 +16,15 @@ from tests.helpers import (
     folder_content,
     noise,
     random_backbone,
+    scores_of,
     tiny_config,
 )
 from training.config import TrainConfig
 from training.data.samples import Label, Sample, load_samples
 from training.train import train
+from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Versions
-from wscxr.bundle.store import Bundle, read_manifest
+from wscxr.bundle.store import read_manifest
 from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.imaging import read_radiograph
 from wscxr.model.heads.discriminator import DiscriminatorConfig
@@ -120,7 +122,7 @@ def test_the_calibration_scores_are_those_of_images_training_never_saw(
 ) -> None:
     """Every calibration score is the score of one normal image, scored from its file."""
     normal = [sample for sample in samples if sample.label is Label.NORMAL]
-    scores = trained_bundle.scores([read_radiograph(s.path.read_bytes()) for s in normal])
+    scores = scores_of(trained_bundle, [read_radiograph(s.path.read_bytes()) for s in normal])
     for kept in trained_bundle.manifest.calibration.scores:
         assert min(abs(kept - score) for score in scores) < 1e-4
 

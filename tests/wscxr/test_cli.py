@@ -18,8 +18,9 @@ from PIL import Image
 from tests.helpers import CPU, Ran, encode, folder_content, noise, run_cli
 from training.config import TrainConfig
 from training.methods.settings import Wscxr
+from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest
-from wscxr.bundle.store import Bundle, read_manifest
+from wscxr.bundle.store import read_manifest
 from wscxr.imaging import read_radiograph
 
 QUICK = [

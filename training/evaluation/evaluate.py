@@ -14,8 +14,8 @@ from training.evaluation.confounders import TrivialFeatures, check_confounders, 
 from training.evaluation.localisation import localise
 from training.evaluation.metrics import calibration_check, check_classes, image_metrics
 from training.evaluation.results import EvaluatedBundle, Evaluation, OodShare, ScoredImage
+from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest
-from wscxr.bundle.store import Bundle
 from wscxr.errors import NotEnoughImages
 from wscxr.progress import Track, untracked
 
@@ -86,7 +86,9 @@ def evaluate(
         bundle=_identity(bundle.manifest),
         image_level=image_level,
         calibration=calibration_check(calibration, scores[~abnormal]),
-        out_of_distribution=OodShare(
+        out_of_distribution=None
+        if bundle.ood is None
+        else OodShare(
             normal=float(unlike[~abnormal].mean()), abnormal=float(unlike[abnormal].mean())
         ),
         confounders=check_confounders(

@@ -178,7 +178,7 @@ class ScoredImage(_Result):
     score: float
     p_value: float
     decision: Decision
-    ood_score: float
+    ood_score: float | None
 
 
 class EvaluatedBundle(_Result):
@@ -197,7 +197,7 @@ class Evaluation(_Result):
     bundle: EvaluatedBundle
     image_level: ImageMetrics
     calibration: CalibrationCheck
-    out_of_distribution: OodShare
+    out_of_distribution: OodShare | None
     confounders: ConfounderCheck
     localisation: Localisation | None
     images: tuple[ScoredImage, ...]

@@ -35,8 +35,9 @@ def _image_level(found: "Evaluation") -> Table:
     table.add_row("false-alarm rate", _interval(check.false_alarm_rate), "")
     table.add_row("false-alarm rate expected", f"{check.promised_false_alarm_rate:.4f}", "")
     table.add_row("p-value calibration error", f"{check.error:.4f}", "")
-    table.add_row("OOD score > 1, normal", f"{strange.normal:.4f}", "")
-    table.add_row("OOD score > 1, abnormal", f"{strange.abnormal:.4f}", "")
+    if strange is not None:
+        table.add_row("OOD score > 1, normal", f"{strange.normal:.4f}", "")
+        table.add_row("OOD score > 1, abnormal", f"{strange.abnormal:.4f}", "")
     return table
 
 

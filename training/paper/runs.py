@@ -156,7 +156,7 @@ class Runner:
                 self._backbone, self._config.p, head, self._config.score_rule, self._device
             )
             with computing_threads(threads):
-                scores = [detector.detect_features(maps).scores.cpu().numpy() for maps in judged]
+                scores = [detector.detect_features(maps)[1].cpu().numpy() for maps in judged]
             snapshots.append(Snapshot(*scores))
 
         fit_maps(method, normal, anomaly, seed=seed, device=self._device, on_checkpoint=look)

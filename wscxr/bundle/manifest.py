@@ -1,7 +1,5 @@
 """What bundle.json says: the schema of the artifact that training hands to serving."""
 
-import hashlib
-import json
 import platform
 from typing import Literal, Self
 
@@ -12,6 +10,7 @@ import torchvision
 from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt
 
 from wscxr import __version__
+from wscxr.bundle import schema
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.calibration import Calibration
@@ -20,8 +19,6 @@ from wscxr.model.heads import HeadConfig
 from wscxr.model.ood import OodConfig
 from wscxr.model.weights import WeightsSource
 from wscxr.results.png import ColourScale
-
-SCHEMA_VERSION: Literal[3] = 3
 
 FileName = Literal[
     "discriminator.safetensors",
@@ -112,7 +109,8 @@ class BundleManifest(_Part):
     head
         What scores a patch feature, and its shape.
     ood
-        Shape of what tells images unlike the training images.
+        Shape of the OOD scorer, which flags images unlike the training images; None in a bundle of
+        schema 1 or 2.
     calibration
         Threshold and p-values.
     colour_scale
@@ -122,17 +120,17 @@ class BundleManifest(_Part):
     files
         SHA-256 of every other file of the bundle.
     sha256
-        `digest` of this manifest: the identity of the bundle.
+        The `digest` of the bundle.json on disk: the identity of the bundle.
     """
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[3] = schema.CURRENT
     backbone: BackboneConfig
     backbone_sha256: Sha256
     input: InputConfig
     p: PositiveInt
     score_rule: ScoreRule
     head: HeadConfig
-    ood: OodConfig
+    ood: OodConfig | None
     calibration: Calibration
     colour_scale: ColourScale
     training: Provenance
@@ -140,9 +138,8 @@ class BundleManifest(_Part):
     sha256: Sha256 = ""
 
     def digest(self) -> Sha256:
-        """SHA-256 of the canonical JSON of all fields but `sha256`."""
-        content = self.model_dump(mode="json", exclude={"sha256"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """See `wscxr.bundle.schema.digest`."""
+        return schema.digest(self.model_dump(mode="json"))
 
     def sealed(self) -> Self:
         """The same manifest with its own digest filled in."""
@@ -162,5 +159,10 @@ class BundleManifest(_Part):
                 f"FEW CALIBRATION IMAGES: with {self.training.n_calibration} of them the expected "
                 f"false-alarm rate is {self.calibration.expected_false_alarm_rate:.3f}, above the "
                 f"{self.calibration.false_alarm_rate:.3f} that was asked for."
+            )
+        if self.ood is None:
+            found.append(
+                "NO OOD SCORER: this bundle cannot flag images that are unlike its training "
+                "images; a photograph or another part of the body gets a score as well."
             )
         return found

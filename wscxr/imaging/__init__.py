@@ -5,7 +5,13 @@ from wscxr.imaging.folder import find_images
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.model_input import InputConfig, Intensity, to_model_input, to_unit_range
 from wscxr.imaging.radiograph import Radiograph
-from wscxr.imaging.reader import looks_like_dicom, read_radiograph
+from wscxr.imaging.reader import (
+    Source,
+    from_array,
+    looks_like_dicom,
+    open_source,
+    read_radiograph,
+)
 
 __all__ = [
     "Assumed",
@@ -15,8 +21,11 @@ __all__ = [
     "Intensity",
     "LateralRule",
     "Radiograph",
+    "Source",
     "find_images",
+    "from_array",
     "looks_like_dicom",
+    "open_source",
     "read_radiograph",
     "to_model_input",
     "to_unit_range",

@@ -21,7 +21,7 @@ class Radiograph:
     pixels
         Grey values of shape (height, width), uint8 or uint16, bright where the body is dense.
     format
-        The container it came in: ``"PNG"``, ``"JPEG"`` or ``"DICOM"``.
+        The container it came in: ``"PNG"``, ``"JPEG"`` or ``"DICOM"``; ``"array"`` for none.
     header
         Of a DICOM file: its data set without the pixel data, which results refer to; it holds
         patient data and is never logged.

@@ -4,16 +4,16 @@ import io
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import jpeg_factory
+from PIL.PngImagePlugin import PngImageFile
 
 from wscxr.errors import CorruptImage, ImageError, ImageTooSmall, MultiFrameImage, TooManyPixels
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 
-RASTER_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_PNG = b"\x89PNG\r\n\x1a\n"
+RASTER_SIGNATURES = (_PNG, b"\xff\xd8\xff")
 """First bytes of the formats read here: PNG (ISO/IEC 15948, 5.2) and JPEG (SOI, next marker)."""
-
-# Pillow's own limit on pixels is not ours: `ImageLimits` is checked against the header instead.
-Image.MAX_IMAGE_PIXELS = None
 
 
 def read_raster(data: bytes, limits: ImageLimits) -> Radiograph:
@@ -35,7 +35,9 @@ def read_raster(data: bytes, limits: ImageLimits) -> Radiograph:
         See `wscxr.errors`.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+        # Not `Image.open`, which holds images to a limit of Pillow's own: one for the process.
+        read = PngImageFile if data.startswith(_PNG) else jpeg_factory
+        with read(io.BytesIO(data)) as image:
             _check_header(image, limits)
             image.load()
             grey = _to_grey(ImageOps.exif_transpose(image))

@@ -1,6 +1,20 @@
-"""Bytes -> Radiograph, whatever the format."""
+"""Bytes, a file or an array -> Radiograph."""
 
-from wscxr.errors import BlankImage, EmptyFile, FileTooLarge, UnsupportedFormat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wscxr.errors import (
+    BlankImage,
+    EmptyFile,
+    FileTooLarge,
+    ImageError,
+    ImageTooSmall,
+    TooManyPixels,
+    UnsupportedFormat,
+)
 from wscxr.imaging.dicom.rules import DicomRules
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.radiograph import Radiograph
@@ -8,6 +22,9 @@ from wscxr.imaging.raster import RASTER_SIGNATURES, read_raster
 
 _DICOM_STARTS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 """Groups 0002 and 0008 in little and 0008 in big endian: how files without preamble start."""
+
+Source = str | Path | bytes | NDArray[Any] | Radiograph
+"""What a radiograph can be read from: a path, the bytes of a file, a grey picture, itself."""
 
 
 def looks_like_dicom(data: bytes) -> bool:
@@ -60,6 +77,63 @@ def read_radiograph(
         radiograph = read_raster(data, limits)
     else:
         raise UnsupportedFormat("the file is neither PNG nor JPEG nor DICOM")
+    return _not_blank(radiograph)
+
+
+def from_array(pixels: NDArray[Any], limits: ImageLimits | None = None) -> Radiograph:
+    """Take a grey picture from memory as a radiograph.
+
+    Parameters
+    ----------
+    pixels
+        Grey values of shape (height, width), bright where the body is dense: uint8, uint16, or
+        floats from 0 for black to 1 for the brightest, which become 16-bit grey.
+    limits
+        Input limits; the defaults of `ImageLimits` when not given.
+
+    Raises
+    ------
+    ImageError
+        The shape, the type or a value is none of those.
+    ImageTooSmall, TooManyPixels, BlankImage
+        See `wscxr.errors`.
+    """
+    limits = limits or ImageLimits()
+    if pixels.ndim != 2:
+        raise ImageError(f"an array of {pixels.ndim} dimensions is no grey picture; give two")
+    if pixels.size > limits.max_pixels:
+        raise TooManyPixels(f"the array has {pixels.size} pixels; the limit is {limits.max_pixels}")
+    if min(pixels.shape) < limits.min_side:
+        raise ImageTooSmall(f"each side of the array needs {limits.min_side} pixels")
+    if pixels.dtype.kind == "f":
+        # Written so that NaN fails.
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ImageError("an array of floats needs values from 0 to 1")
+        pixels = np.round(65535 * pixels.astype(np.float64)).astype(np.uint16)
+    elif pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+        raise ImageError(f"an array of {pixels.dtype} is no picture; give uint8, uint16 or floats")
+    native = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    return _not_blank(Radiograph(pixels=native, format="array"))
+
+
+def open_source(source: Source, rules: DicomRules | None = None) -> Radiograph:
+    """Read a radiograph from whatever there is; errors as `read_radiograph` and `from_array`.
+
+    Raises
+    ------
+    OSError
+        A file cannot be opened.
+    """
+    if isinstance(source, Radiograph):
+        return source
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    if isinstance(source, bytes):
+        return read_radiograph(source, rules=rules)
+    return read_radiograph(Path(source).read_bytes(), rules=rules)
+
+
+def _not_blank(radiograph: Radiograph) -> Radiograph:
     if radiograph.pixels.min() == radiograph.pixels.max():
         raise BlankImage("all pixels have the same value")
     return radiograph

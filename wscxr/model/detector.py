@@ -1,6 +1,5 @@
 """Backbone, patches and head as one: images in, anomaly maps and scores out (Eq. 8)."""
 
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,7 +7,6 @@ from torch import Tensor
 from wscxr.choices import ScoreRule as ScoreRule
 from wscxr.model.backbone import Backbone
 from wscxr.model.heads import Head
-from wscxr.model.heads.positional import PositionalDiscriminator
 from wscxr.model.patches import patch_features
 
 _BLOCK = 16
@@ -38,24 +36,6 @@ def image_score(maps: Tensor, rule: ScoreRule) -> Tensor:
             return flat.topk(max(1, flat.shape[1] // 10), dim=1).values.mean(dim=1)
         case ScoreRule.MEAN:
             return flat.mean(dim=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Detection:
-    """What the detector says of a batch.
-
-    Attributes
-    ----------
-    maps
-        Anomaly maps, float32 of shape (B, H', W'), unbounded; training aims at <= 0 on normal
-        and >= 1 on anomalous positions.
-    scores
-        Image-level scores, float32 of shape (B,): the score rule of D's map. A positional
-        discriminator's map shows where the image is unusual, from its score up.
-    """
-
-    maps: Tensor
-    scores: Tensor
 
 
 class Detector:
@@ -106,34 +86,35 @@ class Detector:
         return patch_features(self.backbone(images.to(self.device)), self.p)
 
     @torch.no_grad()
-    def detect_features(self, features: Tensor) -> Detection:
+    def detect_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Score patch features that `features` computed.
 
         Parameters
         ----------
         features
             float32 of shape (B, H', W', C'), on any device.
+
+        Returns
+        -------
+        maps : Tensor
+            Anomaly maps to show, float32 of shape (B, H', W'), unbounded; see
+            `wscxr.model.heads.Head.anomaly_maps`.
+        scores : Tensor
+            Image-level scores, float32 of shape (B,): the score rule of the head's scores, at most
+            0 on normal images and at least 1 on anomalous ones where training reached its aim.
         """
         # Block by block: a whole calibration set may lie on disk, larger than memory.
         blocks = [
             self._detect_block(block.to(self.device)) for block in torch.split(features, _BLOCK)
         ]
         maps, scores = (torch.cat(parts) for parts in zip(*blocks, strict=True))
-        return Detection(maps=maps, scores=scores)
+        return maps, scores
 
     def _detect_block(self, features: Tensor) -> tuple[Tensor, Tensor]:
         maps = self.head(features)
         scores = image_score(maps, self.score_rule)
-        if isinstance(self.head, PositionalDiscriminator):
-            maps = self.head.where(features, scores)
-        return maps, scores
+        return self.head.anomaly_maps(features, maps, scores), scores
 
-    def detect(self, images: Tensor) -> Detection:
-        """Score model inputs.
-
-        Parameters
-        ----------
-        images
-            float32 of shape (B, 3, size, size), on any device.
-        """
+    def detect(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Score model inputs, float32 of shape (B, 3, size, size); see `detect_features`."""
         return self.detect_features(self.features(images))

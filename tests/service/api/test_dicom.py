@@ -19,9 +19,10 @@ from service.pacs.related import dicom_files
 from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, picture, written
 from tests.service import pictures
 from tests.service.serving import PATIENCE_S, make_settings, running
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.imaging import read_radiograph
-from wscxr.results.dicom import Algorithm, ResultKind, make_results, to_bytes
+from wscxr.results.dicom.identity import ResultKind
+from wscxr.results.dicom.make import make_results, to_bytes
 
 WSCXR = [sys.executable, "-m", "wscxr"]
 
@@ -48,8 +49,7 @@ def test_results_come_as_one_related_message(client: httpx.Client, store: Path) 
     bundle = Bundle.load(store / "tiny" / "1", torch.device("cpu"))
     radiograph = read_radiograph(data)
     [prediction] = bundle.predict([radiograph])
-    algorithm = Algorithm("tiny", "1", bundle.manifest.sha256)
-    wanted = make_results(radiograph, prediction, algorithm, bundle.manifest.colour_scale)
+    wanted = make_results(prediction)
     found = [pydicom.dcmread(io.BytesIO(file)) for file in files]
     assert [item.SOPInstanceUID for item in found] == [
         item.SOPInstanceUID for item in wanted.values()

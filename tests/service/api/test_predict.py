@@ -13,8 +13,9 @@ from PIL import Image
 
 from tests.service import pictures
 from tests.service.serving import RunningServer, make_settings, running
-from wscxr.bundle.store import Bundle, Prediction
+from wscxr.bundle.bundle import Bundle
 from wscxr.imaging import read_radiograph
+from wscxr.prediction import Prediction
 
 
 @pytest.fixture(scope="module")

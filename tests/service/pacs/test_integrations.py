@@ -14,13 +14,13 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from service.pacs.own import is_own
 from service.pacs.settings import PacsSettings
 from tests.dicom_files import PATIENT_ID
 from tests.service.pacs.conftest import StartOrthanc
 from tests.service.pacs.orthanc import PASSWORD, PLUGINS, USER, Orthanc, free_port
 from tests.service.pacs.studies import study
 from tests.service.serving import PATIENCE_S, RunningServer, make_settings, running, wait_for
+from wscxr.results.dicom.identity import is_own_result
 
 FOLDER = Path(__file__).parents[3] / "integrations"
 KINDS = 2
@@ -40,7 +40,7 @@ def assert_results_of(orthanc: Orthanc, sop: str, others: list[str]) -> None:
     source = pydicom.dcmread(io.BytesIO(orthanc.file(sop)))
     found = results(orthanc, [sop, *others])
     assert sorted(item.Modality for item in found) == ["OT", "SR"]
-    assert all(is_own(item) for item in found)
+    assert all(is_own_result(item) for item in found)
     assert {item.StudyInstanceUID for item in found} == {source.StudyInstanceUID}
 
 

@@ -14,8 +14,10 @@ from service.errors import InferenceFailed, QueueFull, ShuttingDown
 from service.scoring.batching import Batcher, Scored
 from service.scoring.metrics import Metrics
 from tests.service.serving import PATIENCE_S
-from wscxr.bundle.store import Prediction
+from wscxr.bundle.identity import ModelIdentity
 from wscxr.model.calibration import Decision
+from wscxr.prediction import Prediction
+from wscxr.results.png import ColourScale
 
 BROKEN = -1.0
 FOREVER_S = 3600.0
@@ -23,6 +25,9 @@ FOREVER_S = 3600.0
 
 def image(value: float) -> torch.Tensor:
     return torch.full((3, 2, 2), value)
+
+
+MODEL = ModelIdentity(name="tiny", version="1", sha256="ab" * 32)
 
 
 class FakeDetector:
@@ -43,7 +48,8 @@ class FakeDetector:
         if BROKEN in values:
             raise ValueError("patient Jane Doe")
         zeros = np.zeros((2, 2), dtype=np.float32)
-        return [Prediction(value, 0.5, 0.0, Decision.NORMAL, 0.5, zeros) for value in values]
+        scale = ColourScale(low=0, high=1)
+        return [Prediction(MODEL, v, 0.5, 0.0, Decision.NORMAL, 0.5, zeros, scale) for v in values]
 
 
 def run(

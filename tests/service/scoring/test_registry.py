@@ -58,7 +58,7 @@ def test_a_name_that_fits_no_header(tmp_path: Path) -> None:
 def test_one_model_needs_no_name(store: Path) -> None:
     registry = load_models(make_settings(store))
     assert registry.default is registry.get(None)
-    assert registry.get("tiny").version == "1"
+    assert registry.get("tiny").identity.version == "1"
     with pytest.raises(ModelNotFound):
         registry.get("../tiny")
 
@@ -67,7 +67,7 @@ def test_several_models_need_one(store: Path, tmp_path: Path) -> None:
     for name in ("b", "a"):
         shutil.copytree(store / "tiny", tmp_path / name)
     registry = load_models(make_settings(tmp_path))
-    assert [model.name for model in registry.models] == ["a", "b"]
+    assert [bundle.identity.name for bundle in registry.bundles] == ["a", "b"]
     assert registry.default is None
     with pytest.raises(ModelRequired):
         registry.get(None)

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from tests.dicom_files import dataset, written
-from tests.helpers import CPU, tiny_config
+from tests.helpers import CPU, scores_of, tiny_config
 from training.data.annotations import read_boxes
 from training.data.samples import load_samples
 from training.train import train
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.imaging import read_radiograph
 
 
@@ -36,7 +36,7 @@ def test_a_bundle_is_trained_from_dicom(exported: Path, tmp_path: Path, phantoms
     bundle = Bundle.load(out, CPU)
     png = sorted((phantoms / "abnormal").iterdir())[0]
     dicom = sorted((exported / "abnormal").glob("*.dcm"))[0]
-    one, other = bundle.scores([read_radiograph(path.read_bytes()) for path in (png, dicom)])
+    one, other = scores_of(bundle, [read_radiograph(path.read_bytes()) for path in (png, dicom)])
     assert one == pytest.approx(other, abs=0.05)
 
 

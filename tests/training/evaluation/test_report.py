@@ -24,7 +24,7 @@ from training.evaluation.report import render_report, write_report
 from training.evaluation.report.charts import draw_charts
 from training.evaluation.report.gallery import SIDE, choose_cases, draw_gallery
 from training.evaluation.results import Estimate, Evaluation, ScoredImage
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.errors import ConfigError, DataError
 from wscxr.model.calibration import Decision
 

@@ -17,7 +17,7 @@ from training.methods.settings import AuthorsRecipe
 from training.paper.network import Budget
 from training.paper.rows import TableName, rows_of
 from training.train import train
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.errors import ConfigError
 from wscxr.model.heads import Head
 from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig

@@ -19,7 +19,7 @@ from training.methods.fitting import Fit
 from training.methods.patchcore import farthest_first
 from training.methods.settings import PatchCore
 from training.train import train
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.model.heads import Head
 from wscxr.model.heads.memory_bank import MemoryBank
 

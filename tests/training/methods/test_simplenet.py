@@ -17,7 +17,7 @@ from training.methods.fitting import CHECKPOINTS, Fit
 from training.methods.settings import SimpleNet
 from training.methods.simplenet import MARGIN, SimpleNetwork
 from training.train import train
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.errors import ConfigError
 from wscxr.model.heads import Head
 from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig

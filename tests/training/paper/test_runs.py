@@ -21,7 +21,7 @@ from training.paper.protocols import Record, RecordStore
 from training.paper.rows import Row
 from training.paper.runs import Run, Runner
 from training.train import train
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.errors import DataError
 from wscxr.imaging import InputConfig
 from wscxr.progress import Track, untracked

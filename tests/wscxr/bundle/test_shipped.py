@@ -9,7 +9,8 @@ from service.settings import Settings
 from tests.helpers import CPU, radiograph, run_cli
 from training.config import TrainConfig
 from wscxr.bundle import shipped
-from wscxr.bundle.store import Bundle, read_manifest
+from wscxr.bundle.bundle import Bundle
+from wscxr.bundle.store import read_manifest
 from wscxr.errors import WeightsUnavailable
 from wscxr.model.backbone import build_backbone
 from wscxr.model.weights import WeightsSource, weights_sha256

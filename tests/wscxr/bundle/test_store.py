@@ -20,14 +20,17 @@ from tests.helpers import (
     folder_content,
     radiograph,
     random_backbone,
+    scores_of,
     tiny_detector,
     tiny_manifest,
     tiny_ood,
 )
+from wscxr.bundle import schema
 from wscxr.bundle import store as bundle_module
+from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.golden import make_golden
-from wscxr.bundle.manifest import SCHEMA_VERSION, BundleManifest
-from wscxr.bundle.store import Bundle, check_absent, read_manifest, write_bundle
+from wscxr.bundle.manifest import BundleManifest
+from wscxr.bundle.store import check_absent, read_manifest
 from wscxr.errors import (
     BundleDamaged,
     BundleError,
@@ -59,7 +62,7 @@ def write_tiny(
     detector = tiny_detector(seed)
     manifest = tiny_manifest(detector, **changes)
     ood = tiny_ood(threshold=ood_threshold)
-    return write_bundle(path, manifest, detector, ood, embed_backbone=embed)
+    return Bundle(manifest, detector, ood).write(path, embed_backbone=embed)
 
 
 def resign(path: Path, change: Callable[[dict[str, Any]], None] | None = None) -> None:
@@ -82,21 +85,21 @@ def test_a_loaded_bundle_scores_exactly_as_the_detector_it_was_written_from(
 ) -> None:
     detector = tiny_detector()
     manifest, ood = tiny_manifest(detector), tiny_ood(threshold=3.0)
-    written = write_bundle(tmp_path / "b", manifest, detector, ood, embed_backbone=True)
+    written = Bundle(manifest, detector, ood).write(tmp_path / "b")
     loaded = Bundle.load(tmp_path / "b", CPU)
     images = [radiograph(seed) for seed in range(3)]
     inputs = torch.stack([to_model_input(image, manifest.input) for image in images])
-    expected = detector.detect(inputs)
+    maps, scores = detector.detect(inputs)
     predictions = loaded.predict(images)
-    assert [p.score for p in predictions] == expected.scores.tolist()
-    for prediction, anomaly_map in zip(predictions, expected.maps, strict=True):
+    assert [p.score for p in predictions] == scores.tolist()
+    for prediction, anomaly_map in zip(predictions, maps, strict=True):
         np.testing.assert_array_equal(prediction.anomaly_map, anomaly_map.numpy())
         assert prediction.anomaly_map.dtype == np.float32
         assert prediction.threshold == manifest.calibration.threshold
         assert prediction.p_value == manifest.calibration.p_value(prediction.score)
         assert prediction.decision is manifest.calibration.decide(prediction.score)
     assert [p.ood_score for p in predictions] == ood(detector.features(inputs)).tolist()
-    assert loaded.scores(images) == expected.scores.tolist()
+    assert scores_of(loaded, images) == scores.tolist()
     assert loaded.manifest == written
     assert torch.equal(loaded.prepare(images[0]), inputs[0])
 
@@ -108,7 +111,7 @@ def test_batch_size_and_order_change_nothing(trained_bundle: Bundle) -> None:
         [alone] = trained_bundle.predict([image])
         assert alone.score == pytest.approx(prediction.score, abs=1e-4)
         np.testing.assert_allclose(alone.anomaly_map, prediction.anomaly_map, atol=1e-4)
-    backward = trained_bundle.scores(images[::-1])[::-1]
+    backward = scores_of(trained_bundle, images[::-1])[::-1]
     assert backward == pytest.approx([p.score for p in together], abs=1e-4)
 
 
@@ -153,7 +156,7 @@ def test_safetensors_hold_plain_tensors(fresh_bundle: Path) -> None:
 def test_the_manifest_alone_can_be_read(fresh_bundle: Path) -> None:
     (fresh_bundle / "backbone.safetensors").unlink()
     manifest = read_manifest(fresh_bundle)
-    assert manifest.schema_version == SCHEMA_VERSION
+    assert manifest.schema_version == schema.CURRENT
     assert manifest.training.metrics == {"loss": 0.25}
 
 
@@ -166,10 +169,12 @@ def test_an_image_unlike_the_training_images_is_told(tmp_path: Path, threshold: 
     [found] = Bundle.load(tmp_path / "b", CPU).predict([radiograph()])
     strange = threshold < 1
     assert found.out_of_distribution is strange
+    assert found.ood_score is not None
     assert (found.ood_score > 1) is strange
-    assert [warning.split(":")[0] for warning in found.warnings] == (
-        ["OUT OF DISTRIBUTION"] if strange else []
-    )
+    assert [warning.split(":")[0] for warning in found.warnings] == [
+        "RANDOM BACKBONE",
+        *(["OUT OF DISTRIBUTION"] if strange else []),
+    ]
 
 
 # --- damage -------------------------------------------------------------------------------------
@@ -280,11 +285,11 @@ def test_an_unknown_field_or_file_name_is_refused(fresh_bundle: Path) -> None:
         refuses(fresh_bundle, BundleDamaged, str(file))
 
 
-@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, "1", None])
+@pytest.mark.parametrize("version", [0, schema.CURRENT + 1, "1", None])
 def test_another_schema_is_refused_by_its_number(fresh_bundle: Path, version: object) -> None:
     file = fresh_bundle / "bundle.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": version}))
-    refuses(fresh_bundle, UnknownSchema, f"schema {version}", f"reads {SCHEMA_VERSION}")
+    refuses(fresh_bundle, UnknownSchema, f"schema {version}", f"reads {schema.CURRENT}")
 
 
 # --- forgery: hashes are right, and still something does not fit ---------------------------------
@@ -416,9 +421,8 @@ def imagenet_bundle(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 0) 
         return weights
 
     monkeypatch.setattr(backbone_module, "fetch_imagenet_weights", fetch)
-    write_bundle(
-        path, tiny_manifest(detector, backbone=config), detector, tiny_ood(), embed_backbone=False
-    )
+    bundle = Bundle(tiny_manifest(detector, backbone=config), detector, tiny_ood())
+    bundle.write(path, embed_backbone=False)
     return fetched
 
 
@@ -432,7 +436,7 @@ def test_a_backbone_that_is_not_embedded_is_fetched(
     assert fetched == ["resnet18"]
     write_tiny(tmp_path / "embedded")
     images = [radiograph(seed) for seed in range(2)]
-    assert loaded.scores(images) == Bundle.load(tmp_path / "embedded", CPU).scores(images)
+    assert scores_of(loaded, images) == scores_of(Bundle.load(tmp_path / "embedded", CPU), images)
 
 
 def test_fetched_weights_that_are_others_are_refused(
@@ -466,7 +470,7 @@ def test_weights_that_nobody_can_fetch_again_must_be_embedded(
     config = BackboneConfig(architecture="resnet18", layers=("layer1",), source=source)
     manifest = tiny_manifest(detector, backbone=config)
     try:
-        write_bundle(tmp_path / "b", manifest, detector, tiny_ood(), embed_backbone=False)
+        Bundle(manifest, detector, tiny_ood()).write(tmp_path / "b", embed_backbone=False)
     except ConfigError:
         assert not (tmp_path / "b").exists()
         return

@@ -40,7 +40,8 @@ from pydicom.uid import (
 
 from tests import dicom_files
 from tests.dicom_files import dataset, deflated_bomb, picture, without_meta, written
-from wscxr.bundle.store import Bundle
+from tests.helpers import scores_of
+from wscxr.bundle.bundle import Bundle
 from wscxr.errors import (
     BlankImage,
     ColourImage,
@@ -569,7 +570,7 @@ class TestRealFiles:
 
     def test_one_leg_in_six_syntaxes_is_one_picture(self, trained_bundle: Bundle) -> None:
         names = ("RLE", "JPLL", "JLSL", "J2KR")
-        scores = trained_bundle.scores([real(f"wg04_RG3_{name}.dcm") for name in names])
+        scores = scores_of(trained_bundle, [real(f"wg04_RG3_{name}.dcm") for name in names])
         assert max(scores) - min(scores) < 1e-3
         rle = real("wg04_RG3_RLE.dcm").pixels.astype(float)
         lossy = real("wg04_RG3_JPLY.dcm").pixels.astype(float)
@@ -618,5 +619,5 @@ def test_one_picture_has_one_score(
 ) -> None:
     inverse = dataset((2**12 - 1) - picture(), PhotometricInterpretation="MONOCHROME1")
     encode(inverse)
-    [wanted], [found] = (trained_bundle.scores([read(s)]) for s in (dataset(), inverse))
+    [wanted], [found] = (scores_of(trained_bundle, [read(s)]) for s in (dataset(), inverse))
     assert found == pytest.approx(wanted, abs=1e-3)

@@ -57,11 +57,11 @@ def test_mean_is_at_most_top_tenth_is_at_most_max(values: list[float]) -> None:
 def test_detecting_is_scoring_the_features(rule: ScoreRule) -> None:
     detector = tiny_detector(rule=rule)
     images = inputs(3)
-    whole = detector.detect(images)
-    parts = detector.detect_features(detector.features(images))
-    assert torch.equal(whole.maps, parts.maps)
-    assert torch.equal(whole.scores, parts.scores)
-    assert torch.equal(whole.scores, image_score(whole.maps, rule))
+    maps, scores = detector.detect(images)
+    same_maps, same_scores = detector.detect_features(detector.features(images))
+    assert torch.equal(maps, same_maps)
+    assert torch.equal(scores, same_scores)
+    assert torch.equal(scores, image_score(maps, rule))
 
 
 def test_the_map_is_the_discriminator_at_every_position() -> None:
@@ -70,7 +70,7 @@ def test_the_map_is_the_discriminator_at_every_position() -> None:
     features = detector.features(images)
     assert torch.equal(features, patch_features(detector.backbone(images), detector.p))
     assert features.shape == (2, 16, 16, 64)
-    maps = detector.detect(images).maps
+    maps, _ = detector.detect(images)
     assert maps.shape == (2, 16, 16)
     for b, h, w in [(0, 0, 0), (1, 3, 12), (1, 15, 15)]:
         torch.testing.assert_close(maps[b, h, w], detector.head(features[b, h, w]))
@@ -79,19 +79,17 @@ def test_the_map_is_the_discriminator_at_every_position() -> None:
 def test_batch_size_and_order_change_nothing() -> None:
     detector = tiny_detector()
     images = inputs(5)
-    together = detector.detect(images)
-    alone = torch.cat([detector.detect(image[None]).maps for image in images])
-    torch.testing.assert_close(together.maps, alone, rtol=0, atol=1e-4)
+    maps, scores = detector.detect(images)
+    alone = torch.cat([detector.detect(image[None])[0] for image in images])
+    torch.testing.assert_close(maps, alone, rtol=0, atol=1e-4)
     order = torch.tensor([3, 0, 4, 2, 1])
-    torch.testing.assert_close(
-        detector.detect(images[order]).scores, together.scores[order], rtol=0, atol=1e-4
-    )
+    torch.testing.assert_close(detector.detect(images[order])[1], scores[order], rtol=0, atol=1e-4)
 
 
 def test_nothing_is_trained_by_detecting() -> None:
     detector = tiny_detector()
     assert not detector.head.training
     assert not detector.backbone.training
-    detection = detector.detect(inputs(1))
-    assert not detection.maps.requires_grad
-    assert not detection.scores.requires_grad
+    maps, scores = detector.detect(inputs(1))
+    assert not maps.requires_grad
+    assert not scores.requires_grad

@@ -18,21 +18,16 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, written
-from wscxr.bundle.store import Prediction
+from wscxr.bundle.identity import ModelIdentity
 from wscxr.errors import OutOfScope
 from wscxr.imaging import Assumed, DicomRules, Radiograph, read_radiograph
 from wscxr.model.calibration import Decision
-from wscxr.results.dicom import (
-    DEFAULT_KINDS,
-    Algorithm,
-    ResultKind,
-    is_own_result,
-    make_results,
-    to_bytes,
-)
+from wscxr.prediction import Prediction
+from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind, is_own_result
+from wscxr.results.dicom.make import make_results, to_bytes
 from wscxr.results.png import ColourScale
 
-ALGORITHM = Algorithm("chest", "3", "ab" * 32)
+MODEL = ModelIdentity(name="chest", version="3", sha256="ab" * 32)
 SCALE = ColourScale(low=0.0, high=1.5)
 ALL = list(ResultKind)
 ANY_PART = DicomRules(assume=Assumed(body_part="CHEST", modality="CR"))
@@ -49,31 +44,41 @@ def spots() -> NDArray[np.float32]:
 
 
 def prediction(
-    anomaly_map: NDArray[np.float32] | None = None, ood_score: float = 0.5
+    anomaly_map: NDArray[np.float32] | None = None,
+    ood_score: float | None = 0.5,
+    model: ModelIdentity = MODEL,
 ) -> Prediction:
     anomaly_map = spots() if anomaly_map is None else anomaly_map
     score = float(anomaly_map.max())
     decision = Decision.ABNORMAL if score > 0.8 else Decision.NORMAL
-    return Prediction(score, 0.0123, 0.8, decision, ood_score, anomaly_map)
+    return Prediction(
+        model=model,
+        score=score,
+        p_value=0.0123,
+        threshold=0.8,
+        decision=decision,
+        ood_score=ood_score,
+        anomaly_map=anomaly_map,
+        colour_scale=SCALE,
+    )
 
 
 def made(
     kind: ResultKind,
     source: Dataset | Radiograph | None = None,
     found: Prediction | None = None,
-    algorithm: Algorithm = ALGORITHM,
 ) -> Dataset:
     """One result, written and read again."""
     if not isinstance(source, Radiograph):
         source = read_radiograph(written(source or dataset()), rules=ANY_PART)
-    results = make_results(source, found or prediction(), algorithm, SCALE, [kind])
+    results = make_results((found or prediction()).of(source), [kind])
     assert list(results) == [kind]
     return pydicom.dcmread(io.BytesIO(to_bytes(results[kind])))
 
 
 def test_the_default_is_a_picture_and_a_report() -> None:
     radiograph = read_radiograph(written(dataset()))
-    results = make_results(radiograph, prediction(), ALGORITHM, SCALE)
+    results = make_results(prediction().of(radiograph))
     assert tuple(results) == DEFAULT_KINDS == (ResultKind.SC, ResultKind.SR)
 
 
@@ -103,9 +108,9 @@ def test_latin_names_keep_their_character_set(kind: ResultKind) -> None:
 @every_kind
 def test_work_done_twice_gives_the_same_bytes(kind: ResultKind) -> None:
     radiograph = read_radiograph(written(dataset()))
-    first = to_bytes(make_results(radiograph, prediction(), ALGORITHM, SCALE, [kind])[kind])
+    first = to_bytes(make_results(prediction().of(radiograph), [kind])[kind])
     time.sleep(1.1)  # times of day are written to the second
-    second = to_bytes(make_results(radiograph, prediction(), ALGORITHM, SCALE, [kind])[kind])
+    second = to_bytes(make_results(prediction().of(radiograph), [kind])[kind])
     assert first == second
 
 
@@ -113,7 +118,8 @@ def test_work_done_twice_gives_the_same_bytes(kind: ResultKind) -> None:
 def test_uids_follow_from_instance_bundle_and_kind(kind: ResultKind) -> None:
     result = made(kind)
     other_image = made(kind, dataset(SOPInstanceUID="1.2.3.4.5"))
-    other_bundle = made(kind, algorithm=Algorithm("chest", "4", "cd" * 32))
+    later = ModelIdentity(name="chest", version="4", sha256="cd" * 32)
+    other_bundle = made(kind, found=prediction(model=later))
     uids = {item.SOPInstanceUID for item in (result, other_image, other_bundle)}
     assert len(uids) == 3
     # One series for all images of a study that one bundle scored.
@@ -212,7 +218,7 @@ def test_the_report_holds_every_number() -> None:
     assert found["PEAK"] == [pytest.approx(1.3), pytest.approx(1.1)]
     assert "chest" in found["Algorithm Name"]
     assert "3" in found["Algorithm Version"]
-    assert f"sha256={ALGORITHM.sha256}" in found["Algorithm Parameters"]
+    assert f"sha256={MODEL.sha256}" in found["Algorithm Parameters"]
 
 
 @pytest.mark.parametrize("ood_score", [0.7, 1.2])
@@ -275,9 +281,9 @@ def test_the_presentation_state_draws_over_the_source() -> None:
 
 def test_only_dicom_has_dicom_results() -> None:
     with pytest.raises(ValueError, match="DICOM"):
-        make_results(
-            Radiograph(np.zeros((64, 64), np.uint8), "PNG"), prediction(), ALGORITHM, SCALE
-        )
+        make_results(prediction().of(Radiograph(np.zeros((64, 64), np.uint8), "PNG")))
+    with pytest.raises(ValueError, match="DICOM"):
+        make_results(prediction())
 
 
 # --- validity -----------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from training.data.annotations import Annotations
 from training.data.images import open_radiograph
 from training.data.samples import Label
 from training.evaluation.results import Evaluation, ScoredImage
+from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.golden import TOLERANCE
-from wscxr.bundle.store import Bundle
 from wscxr.errors import DataError
 from wscxr.imaging import Radiograph
 from wscxr.model.calibration import Decision

@@ -10,7 +10,7 @@ from training.evaluation.metrics import false_alarm_range
 from training.evaluation.report.charts import draw_charts
 from training.evaluation.report.gallery import draw_gallery
 from training.evaluation.results import Evaluation
-from wscxr.bundle.store import Bundle
+from wscxr.bundle.bundle import Bundle
 from wscxr.errors import ConfigError
 from wscxr.files import write_file
 

@@ -6,15 +6,13 @@ Needs the extra ``[dicom]``; `wscxr.imaging.reader` imports it when the first DI
 from wscxr.imaging.dicom.grayscale import to_grey
 from wscxr.imaging.dicom.parsing import parse
 from wscxr.imaging.dicom.pixels import decode
-from wscxr.imaging.dicom.quiet import silence_pydicom
 from wscxr.imaging.dicom.rules import DicomRules
 from wscxr.imaging.dicom.scope import check_scope
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.radiograph import Radiograph
+from wscxr.process import quiet_dicom
 
 __all__ = ["read_dicom"]
-
-silence_pydicom()
 
 
 def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograph:
@@ -40,11 +38,12 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograp
     OutOfScope
         See `wscxr.errors`.
     """
-    dataset = parse(data, limits)
-    warnings = check_scope(dataset, rules)
-    stored = decode(dataset, limits)
-    pixels, grey_warnings = to_grey(stored, dataset, rules.assume.photometric_interpretation)
-    del dataset.PixelData
+    with quiet_dicom:
+        dataset = parse(data, limits)
+        warnings = check_scope(dataset, rules)
+        stored = decode(dataset, limits)
+        pixels, grey_warnings = to_grey(stored, dataset, rules.assume.photometric_interpretation)
+        del dataset.PixelData
     return Radiograph(
         pixels=pixels,
         format="DICOM",

@@ -90,6 +90,10 @@ class Discriminator(nn.Module):
         scores: Tensor = self.layers((features - self.mean) * self.scale).squeeze(-1)
         return scores
 
+    def anomaly_maps(self, features: Tensor, maps: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 - the protocol's
+        """The scores of the patches are the map; see `wscxr.model.heads.Head`."""
+        return maps
+
 
 def discriminator_loss(normal: Tensor, anomaly: Tensor) -> Tensor:
     """Hinge loss over pairs (Eq. 7): ``mean(max(0, D(m_n)) + max(0, 1 - D(m_a)))``.

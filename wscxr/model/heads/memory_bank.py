@@ -78,3 +78,7 @@ class MemoryBank(nn.Module):
         flat = features.reshape(-1, features.shape[-1])
         distance = nearest_normal_distance(flat, self.bank)
         return (distance / self.unit - 1).reshape(features.shape[:-1])
+
+    def anomaly_maps(self, features: Tensor, maps: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 - the protocol's
+        """The scores of the patches are the map; see `wscxr.model.heads.Head`."""
+        return maps

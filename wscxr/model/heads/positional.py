@@ -140,7 +140,7 @@ class PositionalDiscriminator(nn.Module):
     def _unusualness(self, x: Tensor) -> Tensor:
         return (log_distance(x) - self.usual) / self.spread
 
-    def where(self, features: Tensor, scores: Tensor) -> Tensor:
+    def anomaly_maps(self, features: Tensor, maps: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 - the protocol's
         """Anomaly maps: each image's score, spread over the places where it is unusual.
 
         ``score + weight (z + 1) - 1``, where z is the unusualness of a place and weight, from 0.36
@@ -151,6 +151,8 @@ class PositionalDiscriminator(nn.Module):
         ----------
         features
             float32 of shape (B, H', W', C').
+        maps
+            D at every place; unused, for it says little of where.
         scores
             Image-level scores, float32 of shape (B,).
 

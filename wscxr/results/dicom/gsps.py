@@ -5,8 +5,9 @@ from highdicom import pr
 from highdicom.color import CIELabColor
 from pydicom import Dataset
 
-from wscxr.results.dicom.identity import RESEARCH, UNLIKE_TRAINING, Target
+from wscxr.results.dicom.identity import RESEARCH
 from wscxr.results.dicom.region import outlines
+from wscxr.results.dicom.target import Target
 
 _YELLOW = CIELabColor(90.0, 0.0, 80.0)
 
@@ -21,7 +22,7 @@ def presentation_state(target: Target) -> Dataset:
         pr.GraphicObject("POLYLINE", np.clip(line + 1, 1, [columns, rows]), "PIXEL")
         for line in outlines(target)
     ]
-    caution = f" {UNLIKE_TRAINING}." if prediction.out_of_distribution else ""
+    caution = f" {target.caution}." if target.caution else ""
     text = pr.TextObject(
         f"{prediction.decision.value}: score {prediction.score:.4g}, "
         f"threshold {prediction.threshold:.4g}.{caution} {RESEARCH}",

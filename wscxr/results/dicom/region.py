@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wscxr.results.dicom.identity import Target
+from wscxr.results.dicom.target import Target
 
 _MOST = 10
 """Outlines in one result, the largest ones: more would hide the picture."""

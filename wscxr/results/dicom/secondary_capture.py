@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from wscxr.results.dicom.identity import RESEARCH, UNLIKE_TRAINING, Target
+from wscxr.results.dicom.identity import RESEARCH
+from wscxr.results.dicom.target import Target
 from wscxr.results.png import display_grey, overlay
 
 _SHORTEST, _LONGEST = 768, 1024
@@ -54,20 +55,20 @@ def _overlay(target: Target) -> Image.Image:
         size = (round(radiograph.width * share), round(radiograph.height * share))
         resized = display_grey(radiograph).resize(size, Image.Resampling.BILINEAR)
         radiograph = replace(radiograph, pixels=np.asarray(resized))
-    return overlay(radiograph, target.prediction.anomaly_map, target.scale)
+    return overlay(radiograph, target.prediction.anomaly_map, target.prediction.colour_scale)
 
 
 def _with_legend(picture: Image.Image, target: Target) -> Image.Image:
-    prediction, algorithm = target.prediction, target.algorithm
+    prediction, model = target.prediction, target.prediction.model
     lines = [
         f"{prediction.decision.value.upper()}   score {prediction.score:.4g}   "
         f"threshold {prediction.threshold:.4g}",
         f"p-value {prediction.p_value:.3g} (share of normals with such a score or higher)",
-        f"model {algorithm.name} {algorithm.version}   {algorithm.sha256[:12]}",
+        f"model {model.name} {model.version}   {model.sha256[:12]}",
         f"{RESEARCH.upper()}",
     ]
-    if prediction.out_of_distribution:
-        lines.insert(1, UNLIKE_TRAINING.upper())
+    if target.caution:
+        lines.insert(1, target.caution.upper())
     # As large as the longest line allows: legible at any size of the picture.
     size = 32.0
     widest = max(ImageFont.load_default(size).getlength(line) for line in lines)

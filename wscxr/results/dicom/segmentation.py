@@ -6,8 +6,9 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescr
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from wscxr.results.dicom.identity import RESEARCH, Target
+from wscxr.results.dicom.identity import RESEARCH
 from wscxr.results.dicom.region import region
+from wscxr.results.dicom.target import Target
 
 _CATEGORY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _FAMILY = Code("123109", "DCM", "Artificial Intelligence")
@@ -15,7 +16,7 @@ _FAMILY = Code("123109", "DCM", "Artificial Intelligence")
 
 def segmentation(target: Target) -> Dataset:
     """Mark the pixels of the source whose map value exceeds the threshold; there may be none."""
-    algorithm = target.algorithm
+    model = target.prediction.model
     return Segmentation(
         source_images=[target.source],
         pixel_array=region(target).astype(np.uint8),
@@ -28,10 +29,10 @@ def segmentation(target: Target) -> Dataset:
                 segmented_property_type=_CATEGORY,
                 algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
                 algorithm_identification=AlgorithmIdentificationSequence(
-                    name=algorithm.name,
+                    name=model.name,
                     family=_FAMILY,
-                    version=algorithm.version,
-                    parameters={"sha256": algorithm.sha256},
+                    version=model.version,
+                    parameters={"sha256": model.sha256},
                 ),
                 tracking_uid=target.uid("tracking"),
                 tracking_id="anomaly",

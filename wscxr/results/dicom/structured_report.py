@@ -8,8 +8,9 @@ from pydicom import Dataset
 
 from wscxr.model.calibration import Decision
 from wscxr.results.dicom import codes
-from wscxr.results.dicom.identity import MANUFACTURER, MODEL_NAME, RESEARCH, Target
+from wscxr.results.dicom.identity import MANUFACTURER, MODEL_NAME, RESEARCH
 from wscxr.results.dicom.region import outlines, peaks
+from wscxr.results.dicom.target import Target
 
 
 def structured_report(target: Target) -> Dataset:
@@ -20,7 +21,7 @@ def structured_report(target: Target) -> Dataset:
             uid=target.uid("device"),
             name=MODEL_NAME,
             manufacturer_name=MANUFACTURER,
-            model_name=target.algorithm.name,
+            model_name=target.prediction.model.name,
         ),
     )
     report = sr.MeasurementReport(
@@ -44,18 +45,22 @@ def _image_group(target: Target) -> sr.MeasurementsAndQualitativeEvaluations:
         sr.QualitativeEvaluation(codes.DECISION, decision),
         sr.QualitativeEvaluation(codes.RESEARCH_ONLY, codes.RESEARCH_ONLY),
     ]
+    measurements = [
+        sr.Measurement(codes.SCORE, prediction.score, codes.NO_UNITS),
+        sr.Measurement(codes.P_VALUE, prediction.p_value, codes.NO_UNITS),
+        sr.Measurement(codes.THRESHOLD, prediction.threshold, codes.NO_UNITS),
+    ]
+    if prediction.ood_score is None:
+        evaluations.append(sr.QualitativeEvaluation(codes.TRUST, codes.NOT_CHECKED))
+    else:
+        measurements.append(sr.Measurement(codes.OOD_SCORE, prediction.ood_score, codes.NO_UNITS))
     if prediction.out_of_distribution:
         evaluations.append(sr.QualitativeEvaluation(codes.TRUST, codes.UNLIKE_TRAINING))
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(target.uid("tracking", "image"), "image"),
         finding_type=codes.ANOMALY,
         algorithm_id=_algorithm(target),
-        measurements=[
-            sr.Measurement(codes.SCORE, prediction.score, codes.NO_UNITS),
-            sr.Measurement(codes.P_VALUE, prediction.p_value, codes.NO_UNITS),
-            sr.Measurement(codes.THRESHOLD, prediction.threshold, codes.NO_UNITS),
-            sr.Measurement(codes.OOD_SCORE, prediction.ood_score, codes.NO_UNITS),
-        ],
+        measurements=measurements,
         qualitative_evaluations=evaluations,
         source_images=[sr.SourceImageForMeasurementGroup(*_reference(target))],
     )
@@ -83,11 +88,11 @@ def _region_groups(
 
 
 def _algorithm(target: Target) -> sr.AlgorithmIdentification:
-    algorithm = target.algorithm
+    model = target.prediction.model
     return sr.AlgorithmIdentification(
-        name=algorithm.name,
-        version=algorithm.version,
-        parameters=[f"sha256={algorithm.sha256}", RESEARCH],
+        name=model.name,
+        version=model.version,
+        parameters=[f"sha256={model.sha256}", RESEARCH],
     )
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.helpers import CPU, radiograph, random_backbone, tiny_manifest, tiny_ood
-from wscxr.bundle.store import Bundle, write_bundle
+from tests.helpers import CPU, radiograph, random_backbone, scores_of, tiny_manifest, tiny_ood
+from wscxr.bundle.bundle import Bundle
 from wscxr.imaging import to_model_input
 from wscxr.model.detector import Detector, ScoreRule
 from wscxr.model.heads.memory_bank import MemoryBank, MemoryBankConfig
@@ -60,11 +60,11 @@ def test_a_bundle_gives_back_the_same_scores(tmp_path: Path) -> None:
     backbone = random_backbone()
     detector = Detector(backbone, 3, filled(gaussian(40, 64).relu(), 3.0), ScoreRule.MAX, CPU)
     manifest = tiny_manifest(detector)
-    write_bundle(tmp_path / "b", manifest, detector, tiny_ood(), embed_backbone=True)
+    Bundle(manifest, detector, tiny_ood()).write(tmp_path / "b")
     loaded = Bundle.load(tmp_path / "b", CPU)
     assert loaded.manifest.head == MemoryBankConfig(in_features=64, size=40)
     assert isinstance(loaded.detector.head, MemoryBank)
     assert float(loaded.detector.head.unit) == 3.0
     images = [radiograph(seed) for seed in range(2)]
     inputs = torch.stack([to_model_input(image, manifest.input) for image in images])
-    assert loaded.scores(images) == detector.detect(inputs).scores.tolist()
+    assert scores_of(loaded, images) == detector.detect(inputs)[1].tolist()

@@ -44,12 +44,16 @@ def test_what_is_normal_at_one_place_is_not_at_another(head: PositionalDiscrimin
     assert not torch.allclose(head(normal.roll(1, dims=1)), head(normal))
 
 
+def shown(head: PositionalDiscriminator, z: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    return head.anomaly_maps(z, head(z), scores)
+
+
 @torch.no_grad()
 def test_what_is_usual_lies_at_the_score(head: PositionalDiscriminator) -> None:
     """But for the border, whose places count for less."""
     head.usual.copy_(log_distance(head.whiten(features()))[0])
     scores = torch.tensor([-1.0, 0.0, 0.5, 3.0])
-    maps = head.where(features()[:1].expand(4, -1, -1, -1), scores)
+    maps = shown(head, features()[:1].expand(4, -1, -1, -1), scores)
     torch.testing.assert_close(maps[:, 2:-2, 2:-2], scores[:, None, None].expand(4, 2, 3))
     torch.testing.assert_close(maps[:, 0, 0], scores + 9 / 25 - 1)
 
@@ -58,7 +62,7 @@ def test_what_is_usual_lies_at_the_score(head: PositionalDiscriminator) -> None:
 def test_a_map_peaks_where_the_image_is_unusual(head: PositionalDiscriminator) -> None:
     z = head.mean[None].clone()
     z[0, 3, 3] += 10
-    row, column = divmod(int(head.where(z, torch.zeros(1))[0].argmax()), WIDTH)
+    row, column = divmod(int(shown(head, z, torch.zeros(1))[0].argmax()), WIDTH)
     assert abs(row - 3) <= 1
     assert abs(column - 3) <= 1
 
@@ -66,12 +70,12 @@ def test_a_map_peaks_where_the_image_is_unusual(head: PositionalDiscriminator) -
 @torch.no_grad()
 def test_a_place_is_told_in_its_own_standard_deviations(head: PositionalDiscriminator) -> None:
     z = features()
-    once = head.where(z, torch.zeros(4)) + 1
+    once = shown(head, z, torch.zeros(4)) + 1
     head.usual.sub_(1)
     head.spread.fill_(0.5)
     # (u + 1) / 0.5 + 1 = 2 u + 3, where it was u + 1.
     torch.testing.assert_close(
-        (head.where(z, torch.zeros(4)) + 1)[:, 2:-2, 2:-2], (2 * once + 1)[:, 2:-2, 2:-2]
+        (shown(head, z, torch.zeros(4)) + 1)[:, 2:-2, 2:-2], (2 * once + 1)[:, 2:-2, 2:-2]
     )
 
 

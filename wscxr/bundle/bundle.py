@@ -1,0 +1,303 @@
+"""The bundle in memory: the detector with its input handling, calibration and identity."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Self, TypeVar, overload
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from wscxr.bundle.card import model_card
+from wscxr.bundle.golden import GoldenCase, GoldenScores, check_golden, make_golden
+from wscxr.bundle.identity import ModelIdentity
+from wscxr.bundle.manifest import BundleManifest, FileName
+from wscxr.bundle.store import read_files, read_manifest, write_files
+from wscxr.device import resolve_device
+from wscxr.errors import (
+    BundleDamaged,
+    ConfigError,
+    ImageError,
+    WeightsError,
+    WeightsUnavailable,
+)
+from wscxr.imaging import DicomRules, Radiograph, Source, open_source, to_model_input
+from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
+from wscxr.model.detector import Detector
+from wscxr.model.ood import OodScorer
+from wscxr.model.weights import WeightsSource, half_where_exact, weights_sha256
+from wscxr.prediction import Prediction
+
+S = TypeVar("S", bound=Source)
+
+_BATCH = 16
+"""Radiographs of a list that are computed together."""
+
+_GOLDEN = TypeAdapter(Annotated[list[GoldenCase], Field(min_length=1)])
+
+# What files raise whose hashes are right, but whose content fits neither each other nor its kind.
+_CONTENT_ERRORS = (KeyError, RuntimeError, UnicodeDecodeError, SafetensorError, ValidationError)
+
+
+class Bundle:
+    """A trained detector that scores radiographs. Research use only; not a medical device.
+
+    Parameters
+    ----------
+    manifest
+        What the bundle says of itself.
+    detector
+        The detector it describes.
+    ood
+        The OOD scorer it describes, fitted on the detector's patch features; None where the
+        manifest describes none.
+    card
+        Its model card, Markdown.
+    path
+        Its folder, ``<name>/<version>``, from which its name and version come; None while it has
+        not been written.
+
+    Attributes
+    ----------
+    identity
+        Name, version and hash.
+    """
+
+    def __init__(
+        self,
+        manifest: BundleManifest,
+        detector: Detector,
+        ood: OodScorer | None,
+        card: str = "",
+        path: Path | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.detector = detector
+        self.ood = None if ood is None else ood.to(detector.device).eval()
+        self.card = card
+        place = Path("unwritten", "0") if path is None else path.absolute()
+        self.identity = ModelIdentity(
+            name=place.parent.name, version=place.name, sha256=manifest.sha256
+        )
+
+    @classmethod
+    def load(cls, path: Path | str, device: torch.device | str = "auto") -> Self:
+        """Load a bundle, verify every hash and run the golden check.
+
+        Parameters
+        ----------
+        path
+            Its folder, ``model_store/<name>/<version>``.
+        device
+            See `wscxr.device.resolve_device`.
+
+        Raises
+        ------
+        BundleNotFound
+            There is no bundle.json.
+        UnknownSchema
+            A later version of this program wrote it.
+        BundleDamaged
+            A file is missing or differs from its hash, or the manifest contradicts itself.
+        GoldenCheckFailed
+            It does not give the scores it gave when it was written.
+        WeightsUnavailable
+            The backbone is not in the bundle and could not be fetched.
+        DeviceUnavailable
+            The device is not there.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        content = read_files(path, manifest)
+        device = resolve_device(device)
+        try:
+            backbone = _load_backbone(manifest, content.get("backbone.safetensors"))
+            head = manifest.head.build()
+            head.load_state_dict(safetensors.torch.load(content["discriminator.safetensors"]))
+            ood = None
+            if manifest.ood is not None:
+                ood = manifest.ood.build()
+                ood.load_state_dict(safetensors.torch.load(content["ood.safetensors"]))
+            golden = _GOLDEN.validate_json(content["golden.json"])
+            card = content["MODEL_CARD.md"].decode()
+        except WeightsUnavailable:
+            raise
+        except (*_CONTENT_ERRORS, ConfigError, WeightsError) as error:
+            raise BundleDamaged(f"the bundle at {path} contradicts itself: {error}") from error
+        detector = Detector(backbone, manifest.p, head, manifest.score_rule, device)
+        bundle = cls(manifest, detector, ood, card, path)
+        try:
+            check_golden(golden, bundle._golden_scores)
+        except ImageError as error:
+            raise BundleDamaged(f"the bundle at {path} has no readable golden image") from error
+        return bundle
+
+    def write(self, path: Path, *, embed_backbone: bool = True, notes: str = "") -> BundleManifest:
+        """Write the bundle in one step: it is there whole, or not at all.
+
+        The golden scores and the model card are made anew.
+
+        Parameters
+        ----------
+        path
+            Its folder, ``model_store/<name>/<version>``; must not exist.
+        embed_backbone
+            Put the backbone's weights in, so that loading needs no network.
+        notes
+            Markdown for the end of the model card.
+
+        Returns
+        -------
+        BundleManifest
+            The manifest as written.
+
+        Raises
+        ------
+        BundleExists
+            There is something at `path`.
+        ConfigError
+            The backbone is to be left out, but nobody could fetch its weights again.
+        """
+        check_embedding(self.manifest.backbone, embed_backbone=embed_backbone)
+        content: dict[FileName, bytes] = {
+            "discriminator.safetensors": _to_bytes(self.detector.head.state_dict()),
+            "golden.json": _GOLDEN.dump_json(make_golden(self._golden_scores), indent=1),
+            "MODEL_CARD.md": model_card(self.manifest, notes).encode(),
+        }
+        if self.ood is not None:
+            content["ood.safetensors"] = _to_bytes(self.ood.state_dict())
+        if embed_backbone:
+            content["backbone.safetensors"] = safetensors.torch.save(
+                half_where_exact(self.detector.backbone.weights())
+            )
+        return write_files(path, self.manifest, content)
+
+    @overload
+    def predict(self, source: Source, *, rules: DicomRules | None = ...) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, source: list[S] | tuple[S, ...], *, rules: DicomRules | None = ...
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        source: Source | list[S] | tuple[S, ...],
+        *,
+        rules: DicomRules | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Score one radiograph, or a list of them.
+
+        Every prediction holds its radiograph, so that the anomaly map can be drawn over it: score
+        thousands one by one rather than in one list.
+
+        Parameters
+        ----------
+        source
+            A path, the bytes of a file (PNG, JPEG or DICOM), a grey picture as an array (see
+            `wscxr.imaging.from_array`), a `Radiograph`; or a list of these.
+        rules
+            Which DICOM objects are scored; the defaults of `DicomRules` when not given.
+
+        Returns
+        -------
+        Prediction or list of Prediction
+            One for each, in order.
+
+        Raises
+        ------
+        ImageError
+            An image cannot be used; of a list, nothing is scored from there on.
+        OSError
+            A file cannot be opened.
+        """
+        if not isinstance(source, list | tuple):
+            return self._predict([open_source(source, rules)])[0]
+        found: list[Prediction] = []
+        for start in range(0, len(source), _BATCH):
+            batch = source[start : start + _BATCH]
+            found += self._predict([open_source(item, rules) for item in batch])
+        return found
+
+    def prepare(self, radiograph: Radiograph) -> Tensor:
+        """Model input of one radiograph: float32 of shape (3, size, size)."""
+        return to_model_input(radiograph, self.manifest.input)
+
+    def predict_inputs(self, images: Tensor) -> list[Prediction]:
+        """Score a batch of model inputs; the predictions hold no radiographs.
+
+        Parameters
+        ----------
+        images
+            From `prepare`, float32 of shape (B, 3, size, size), on any device.
+        """
+        features = self.detector.features(images)
+        maps, scores = self.detector.detect_features(features)
+        ood_scores = [None] * len(maps) if self.ood is None else self.ood(features).tolist()
+        return [
+            self._prediction(*values)
+            for values in zip(scores.tolist(), ood_scores, maps.cpu().numpy(), strict=True)
+        ]
+
+    def _prediction(
+        self, score: float, ood_score: float | None, anomaly_map: NDArray[np.float32]
+    ) -> Prediction:
+        calibration = self.manifest.calibration
+        warnings = list(self.manifest.warnings)
+        if ood_score is not None and ood_score > 1:
+            warnings.append(
+                f"OUT OF DISTRIBUTION: this image is unlike the training images (OOD score "
+                f"{ood_score:.2f}, above 1); its anomaly score means little."
+            )
+        return Prediction(
+            model=self.identity,
+            score=score,
+            p_value=calibration.p_value(score),
+            threshold=calibration.threshold,
+            decision=calibration.decide(score),
+            ood_score=ood_score,
+            anomaly_map=anomaly_map,
+            colour_scale=self.manifest.colour_scale,
+            warnings=tuple(warnings),
+        )
+
+    def _predict(self, radiographs: Sequence[Radiograph]) -> list[Prediction]:
+        inputs = torch.stack([self.prepare(radiograph) for radiograph in radiographs])
+        found = zip(self.predict_inputs(inputs), radiographs, strict=True)
+        return [prediction.of(radiograph) for prediction, radiograph in found]
+
+    def _golden_scores(self, radiographs: Sequence[Radiograph]) -> list[GoldenScores]:
+        return [GoldenScores(p.score, p.ood_score) for p in self._predict(radiographs)]
+
+
+def check_embedding(backbone: BackboneConfig, *, embed_backbone: bool) -> None:
+    """Make sure that whoever loads a bundle will have the backbone's weights.
+
+    Raises
+    ------
+    ConfigError
+        They are to be left out, but are not torchvision's own.
+    """
+    if not embed_backbone and backbone.source is not WeightsSource.IMAGENET:
+        raise ConfigError(
+            f"a backbone with {backbone.source} weights cannot be fetched again: embed it"
+        )
+
+
+def _load_backbone(manifest: BundleManifest, embedded: bytes | None) -> Backbone:
+    if embedded is None:
+        backbone = build_backbone(manifest.backbone, manifest.input.size)
+    else:
+        backbone = Backbone(manifest.backbone, manifest.input.size)
+        backbone.load_weights(safetensors.torch.load(embedded))
+    if weights_sha256(backbone.weights()) != manifest.backbone_sha256:
+        raise WeightsError("these are not the backbone weights it was trained with")
+    return backbone
+
+
+def _to_bytes(state: dict[str, Tensor]) -> bytes:
+    return safetensors.torch.save({key: value.cpu() for key, value in state.items()})
