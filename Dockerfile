@@ -10,7 +10,7 @@ RUN pip install --no-cache-dir uv==0.13.9 && python -m venv /opt/wscxr
 COPY requirements-image.txt ./
 RUN uv pip install --no-cache --python /opt/wscxr/bin/python --compile-bytecode \
     --require-hashes --no-deps --requirements requirements-image.txt
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
 COPY wscxr wscxr
 COPY training training
 COPY service service

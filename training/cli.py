@@ -72,12 +72,10 @@ def train(
     """Train a detector on normal and K abnormal images, and write its bundle."""
     from training.config import parse_settings, resolve_config
     from training.train import train as run
-    from wscxr.bundle.store import check_absent
     from wscxr.device import resolve_device
 
     options = given_settings(context) | parse_settings(setting or [])
     settings = resolve_config(config, options, preset)
-    check_absent(out)
     card_notes = "" if notes is None else _read_notes(notes)
     with progress_bars() as progress:
         track = Tracker(progress)

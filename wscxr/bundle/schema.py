@@ -25,7 +25,7 @@ def check_version(version: object, path: Path) -> None:
     UnknownSchema
         The number is not one of those in use.
     """
-    if not isinstance(version, int) or not 1 <= version <= CURRENT:
+    if type(version) is not int or not 1 <= version <= CURRENT:
         raise UnknownSchema(
             f"the bundle at {path} has schema {version}; this version reads 1 to {CURRENT}"
         )

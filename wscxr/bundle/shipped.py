@@ -1,21 +1,15 @@
-"""The default bundle that comes with the project, and the backbone inside it."""
+"""The bundle that comes with the project, and the backbone inside it."""
 
-import sys
+from importlib.resources import files
 from pathlib import Path
 
-from wscxr.errors import WeightsUnavailable
+from wscxr.errors import BundleNotFound, WeightsUnavailable
 
 BUNDLE = Path("cxr-pediatric-pneumonia") / "1"
 """Its place in the model store."""
 
 ARCHITECTURE = "regnet_x_400mf"
 """Its backbone's architecture."""
-
-_STORES = (
-    # A checkout, or an editable installation of it; then what a wheel installs.
-    Path(__file__).resolve().parents[2] / "model_store",
-    Path(sys.prefix) / "share" / "wscxr" / "model_store",
-)
 
 
 def model_store() -> Path:
@@ -24,27 +18,45 @@ def model_store() -> Path:
     Returns
     -------
     Path
-        ``model_store`` in the working folder where there is one, else the one that was installed.
+        ``model_store`` in the working folder where there is one, else the one that ships.
     """
     own = Path("model_store")
-    if own.is_dir():
-        return own
-    return next((store for store in _STORES if (store / BUNDLE).is_dir()), own)
+    return own if own.is_dir() else _shipped_store()
+
+
+def default_bundle() -> Path:
+    """The folder of the bundle that ships.
+
+    Raises
+    ------
+    BundleNotFound
+        This installation lacks it.
+    """
+    path = _shipped_store() / BUNDLE
+    if not path.is_dir():
+        raise BundleNotFound(f"this installation lacks the bundle {BUNDLE.as_posix()}; name one")
+    return path
 
 
 def backbone_file() -> Path:
-    """The weights of the default bundle's backbone.
+    """The weights of the shipped bundle's backbone.
 
     Raises
     ------
     WeightsUnavailable
-        This installation lacks the default bundle.
+        This installation lacks that bundle.
     """
-    for store in _STORES:
-        file = store / BUNDLE / "backbone.safetensors"
-        if file.is_file():
-            return file
-    raise WeightsUnavailable(
-        f"this installation lacks the bundle {BUNDLE.as_posix()} with the weights cxr; give "
-        "imagenet, or a file of wscxr pretrain"
-    )
+    file = _shipped_store() / BUNDLE / "backbone.safetensors"
+    if not file.is_file():
+        raise WeightsUnavailable(
+            f"this installation lacks the bundle {BUNDLE.as_posix()} with the weights cxr; give "
+            "imagenet, or a file of wscxr pretrain"
+        )
+    return file
+
+
+def _shipped_store() -> Path:
+    package = Path(str(files("wscxr")))
+    inside = package / "model_store"
+    # setup.py puts it into the installed package; in a checkout it lies beside the package.
+    return inside if inside.is_dir() else package.parent / "model_store"

@@ -19,7 +19,7 @@ _MANIFEST = "bundle.json"
 
 
 def check_absent(path: Path) -> None:
-    """Make sure that a bundle can be written at a place, before hours of work are spent.
+    """Make sure that a bundle can be written at a place.
 
     Raises
     ------
@@ -94,6 +94,7 @@ def write_files(
     BundleExists
         There is something at `path`.
     """
+    check_absent(path)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
     manifest = manifest.model_copy(update={"files": hashes}).sealed()
     document = manifest.model_dump_json(indent=1).encode()

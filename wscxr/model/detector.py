@@ -1,6 +1,5 @@
 """Backbone, patches and head as one: images in, anomaly maps and scores out (Eq. 8)."""
 
-
 import torch
 from torch import Tensor
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+import wscxr
 from service.settings import Settings
 from tests.helpers import CPU, radiograph, run_cli
 from training.config import TrainConfig
 from wscxr.bundle import shipped
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.store import read_manifest
-from wscxr.errors import WeightsUnavailable
+from wscxr.errors import BundleNotFound, WeightsUnavailable
 from wscxr.model.backbone import build_backbone
 from wscxr.model.weights import WeightsSource, weights_sha256
 
@@ -19,8 +20,11 @@ BUNDLE = Path(__file__).parents[3] / "model_store" / shipped.BUNDLE
 
 
 def test_it_loads_and_scores() -> None:
-    bundle = Bundle.load(BUNDLE, CPU)
-    [prediction] = bundle.predict([radiograph()])
+    bundle = wscxr.load(device="cpu")
+    assert bundle.identity == Bundle.load(BUNDLE, CPU).identity
+    assert bundle.identity.name == "cxr-pediatric-pneumonia"
+    assert bundle.identity.version == "1"
+    prediction = bundle.predict(radiograph())
     # A gradient with a blob is no chest X-ray.
     assert prediction.out_of_distribution
     assert bundle.manifest.warnings == []
@@ -59,11 +63,16 @@ def test_it_is_served_where_there_is_no_model_store(
     assert Settings().model_store == Path("model_store")
 
 
-def test_an_installation_has_it_below_share(
+def test_an_installation_has_it_inside_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shipped, "_STORES", (tmp_path / "none", tmp_path / "share"))
+    package = tmp_path / "site-packages" / "wscxr"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(shipped, "files", lambda _: package)
     with pytest.raises(WeightsUnavailable, match="lacks the bundle cxr-pediatric-pneumonia/1"):
         shipped.backbone_file()
-    shutil.copytree(BUNDLE, tmp_path / "share" / shipped.BUNDLE)
-    assert shipped.backbone_file() == tmp_path / "share" / shipped.BUNDLE / "backbone.safetensors"
+    with pytest.raises(BundleNotFound, match="lacks the bundle cxr-pediatric-pneumonia/1"):
+        shipped.default_bundle()
+    shutil.copytree(BUNDLE, package / "model_store" / shipped.BUNDLE)
+    assert shipped.default_bundle() == package / "model_store" / shipped.BUNDLE
+    assert shipped.backbone_file() == shipped.default_bundle() / "backbone.safetensors"

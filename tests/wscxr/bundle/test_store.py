@@ -25,8 +25,8 @@ from tests.helpers import (
     tiny_manifest,
     tiny_ood,
 )
+from wscxr.bundle import bundle as bundle_module
 from wscxr.bundle import schema
-from wscxr.bundle import store as bundle_module
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.golden import make_golden
 from wscxr.bundle.manifest import BundleManifest
@@ -285,11 +285,11 @@ def test_an_unknown_field_or_file_name_is_refused(fresh_bundle: Path) -> None:
         refuses(fresh_bundle, BundleDamaged, str(file))
 
 
-@pytest.mark.parametrize("version", [0, schema.CURRENT + 1, "1", None])
+@pytest.mark.parametrize("version", [0, schema.CURRENT + 1, "1", None, True, 1.0])
 def test_another_schema_is_refused_by_its_number(fresh_bundle: Path, version: object) -> None:
     file = fresh_bundle / "bundle.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": version}))
-    refuses(fresh_bundle, UnknownSchema, f"schema {version}", f"reads {schema.CURRENT}")
+    refuses(fresh_bundle, UnknownSchema, f"schema {version}", f"reads 1 to {schema.CURRENT}")
 
 
 # --- forgery: hashes are right, and still something does not fit ---------------------------------
