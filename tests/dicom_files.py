@@ -16,6 +16,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from wscxr.process import quiet_dicom
+
 PATIENT_NAME = "Zzyzx^Quillon"
 PATIENT_ID = "PID-7719-QX"
 
@@ -58,11 +60,12 @@ def dataset(pixels: NDArray[Any] | None = None, bits: int = 12, **attributes: An
     result.Rows, result.Columns = pixels.shape
     result.BitsAllocated, result.BitsStored, result.HighBit = allocated, bits, bits - 1
     result.PixelRepresentation = 0
-    for name, value in attributes.items():
-        if value is None:
-            delattr(result, name)
-        else:
-            setattr(result, name, value)
+    with quiet_dicom:  # attributes may be as wrong as those of real files
+        for name, value in attributes.items():
+            if value is None:
+                delattr(result, name)
+            else:
+                setattr(result, name, value)
     result.PixelData = pixels.astype("<u1" if allocated == 8 else "<u2").tobytes()
     result["PixelData"].VR = "OB" if allocated == 8 else "OW"
     return result
