@@ -23,14 +23,16 @@ at a fixed threshold, and an anomaly map. Method: {training.citation}.
 | backbone | {backbone.architecture}, layers {layers}, weights: {backbone.source} |
 | model input | {input.size} x {input.size}, intensity {input.intensity} |
 | neighbourhood p | {p} |
-| image-level score | {score_rule} of the anomaly map |
+| image-level score | {score_rule} over the places of the image |
 | data SHA-256 | `{training.data_sha256}` |
 | written by | wscxr {versions.wscxr}, torch {versions.torch}, torchvision {versions.torchvision} |
 
-This training run saw no test image: nothing stopped it early, and its threshold comes from the
-normal images kept aside. The defaults of its settings, though, were chosen while looking at test
-images of ZhangLab (children, normal or pneumonia): figures on those flatter. The full configuration
-is in bundle.json.
+This run trained and calibrated on the images counted above and on no others. The number of steps
+was fixed in advance, and the threshold comes from the normal images kept aside. The *defaults* of
+the project are another matter: its authors chose image size, whitening, no mining, the prior for
+small K and the score rule of the default preset while looking at test images held out from the
+training part of ZhangLab (children, normal or pneumonia), so figures on those are optimistic. The
+full configuration is in bundle.json.
 
 ## Calibration
 
@@ -40,15 +42,23 @@ group this does not hold: evaluate before use.
 
 ## Limits
 
-- It was never tested on patients whose images differ from the training images.
+- Nothing above is a test result. Only images of a site can show what it is worth on the patients of
+  that site.
 - A low score does not mean that an image is normal: findings can be missed, small ones and (where
   K is not 0) ones unlike the K anomaly images above all.
 - The anomaly map shows where the score comes from. It is no segmentation of a lesion.
-- Every answer has an OOD score. Above 1 the image is unlike the training images, and its anomaly
+- {ood}
+"""
+
+_OOD = """\
+Every answer has an OOD score. Above 1 the image is unlike the training images, and its anomaly
   score means little: so it is with photographs, negatives, other parts of the body. A score of at
   most 1 is no proof of the contrary: an image turned upside down, a phantom, a crop, or a patient
-  of another age can pass. Some abnormal radiographs are above 1, too{ood}.
-"""
+  of another age can pass. Some abnormal radiographs are above 1, too"""
+
+_NO_OOD = """\
+No answer has an OOD score: a photograph, a negative or another part of the body gets an anomaly
+  score like any other, and nothing flags it."""
 
 
 def model_card(manifest: BundleManifest, notes: str = "") -> str:
@@ -66,13 +76,14 @@ def model_card(manifest: BundleManifest, notes: str = "") -> str:
     str
         Markdown.
     """
+    few = "." if manifest.training.k else "; with K = 0, more of them."
     card = _TEMPLATE.format(
         warnings="".join(f"\n> **{warning}**\n" for warning in manifest.warnings),
         training=manifest.training,
         versions=manifest.training.versions,
         backbone=manifest.backbone,
         layers=", ".join(manifest.backbone.layers),
-        ood="" if manifest.training.k else "; with K = 0, more of them",
+        ood=_NO_OOD if manifest.ood is None else _OOD + few,
         input=manifest.input,
         p=manifest.p,
         score_rule=manifest.score_rule,

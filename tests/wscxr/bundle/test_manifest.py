@@ -111,6 +111,18 @@ def test_the_card_says_what_an_ood_score_is_worth(manifest: BundleManifest, k: i
     assert ("with K = 0, more of them" in card) is (k == 0)
 
 
+def test_the_card_of_a_bundle_without_ood_scorer_promises_none(manifest: BundleManifest) -> None:
+    card = model_card(manifest.model_copy(update={"ood": None}))
+    assert "No answer has an OOD score" in card
+    assert "> **NO OOD SCORER" in card
+
+
+def test_the_card_claims_only_what_the_code_knows(manifest: BundleManifest) -> None:
+    card = " ".join(model_card(manifest).split())
+    assert "chosen on test data" not in card
+    assert "while looking at test images" in card
+
+
 def test_the_card_has_the_bundles_facts(manifest: BundleManifest) -> None:
     card = model_card(manifest)
     for fact in (
@@ -119,7 +131,7 @@ def test_the_card_has_the_bundles_facts(manifest: BundleManifest) -> None:
         "| anomaly images (K) | 4 |",
         "resnet18, layers layer1, weights: random",
         "64 x 64, intensity percentile",
-        "max of the anomaly map",
+        "max over the places of the image",
         manifest.training.data_sha256,
         f"Threshold {manifest.calibration.threshold:.4f}",
         f"torch {torch.__version__}",

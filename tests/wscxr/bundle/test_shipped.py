@@ -11,6 +11,7 @@ from tests.helpers import CPU, radiograph, run_cli
 from training.config import TrainConfig
 from wscxr.bundle import shipped
 from wscxr.bundle.bundle import Bundle
+from wscxr.bundle.card import model_card
 from wscxr.bundle.store import read_manifest
 from wscxr.errors import BundleNotFound, WeightsUnavailable
 from wscxr.model.backbone import build_backbone
@@ -35,6 +36,13 @@ def test_it_is_small_and_says_what_it_is() -> None:
     card = (BUNDLE / "MODEL_CARD.md").read_text()
     for said in ("Kermany", "CC BY 4.0", "Not a medical device", "size of the file"):
         assert said in card
+
+
+def test_its_card_is_what_the_code_and_the_documentation_say() -> None:
+    notes = BUNDLE.parents[2] / "docs" / "explanation" / "default-bundle.md"
+    assert (BUNDLE / "MODEL_CARD.md").read_text() == model_card(
+        read_manifest(BUNDLE), notes.read_text()
+    )
 
 
 def test_training_looks_through_its_backbone_unless_told_otherwise() -> None:
