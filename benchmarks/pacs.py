@@ -20,9 +20,10 @@ from PIL import Image
 from benchmarks.common import console, run_wscxr, train_densenet
 from benchmarks.serving import HEIGHT, WIDTH, measure_bare, server
 from tests.dicom_files import dataset, written
-from tests.service.pacs.orthanc import Orthanc, free_port
+from tests.service.pacs.orthanc import Orthanc
 from tests.service.pacs.processes import WatcherProcess, get
 from tests.service.pacs.scorer import Scorer
+from tests.service.serving import free_port
 from training.phantoms import make_phantom
 
 STUDIES = 40

@@ -1,7 +1,7 @@
 """Orthanc with its Python plugin: {"PythonScript": "orthanc_plugin.py"}.
 
-Every new radiograph is scored and its results are stored beside it. Nothing but the standard
-library; the work is done in a thread of its own, so that Orthanc waits for nothing.
+Scores every new radiograph and stores its results beside it. Needs only the standard library, and
+works in its own thread, so that Orthanc never waits.
 """
 
 import json
@@ -21,7 +21,7 @@ arrived: "queue.Queue[str]" = queue.Queue()
 
 
 def score(file: bytes, kind: str) -> bytes:
-    """One DICOM result of one DICOM file."""
+    """Have one DICOM file scored, and return one of its DICOM results."""
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
     body = head.encode() + file + f"\r\n--{boundary}--\r\n".encode()
@@ -35,7 +35,7 @@ def score(file: bytes, kind: str) -> bytes:
 
 
 def analyse(instance: str) -> None:
-    """Score an instance and store its results; what is no radiograph is left alone."""
+    """Score an instance and store its results, if it is a radiograph."""
     tags = json.loads(orthanc.RestApiGet(f"/instances/{instance}/simplified-tags"))
     if tags.get("Modality") not in MODALITIES:
         return
@@ -45,7 +45,7 @@ def analyse(instance: str) -> None:
 
 
 def work() -> None:
-    """Take what arrived, one by one, for ever."""
+    """Work on what arrives, one by one, for ever."""
     while True:
         instance = arrived.get()
         try:
@@ -57,7 +57,7 @@ def work() -> None:
 
 
 def on_change(change: int, _level: int, resource: str) -> None:
-    """Note what arrives."""
+    """Queue what arrives."""
     if change == orthanc.ChangeType.NEW_INSTANCE:
         arrived.put(resource)
 

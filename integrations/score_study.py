@@ -4,7 +4,7 @@
     score_study.py http://pacs:8042/dicom-web FILE...
 
 Environment: WSCXR_URL (http://127.0.0.1:8000), WSCXR_API_KEY, PACS_AUTHORIZATION (a whole header
-value, such as "Basic dXNlcjpwYXNz" or "Bearer ..."). Ends with 1 when a file could not be scored
+value, such as "Basic dXNlcjpwYXNz" or "Bearer ..."). Exits with 1 when a file could not be scored
 or its results were not stored.
 """
 
@@ -20,14 +20,14 @@ SERVICE = os.environ.get("WSCXR_URL", "http://127.0.0.1:8000")
 
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> tuple[bytes, str]:
-    """POST and give the body of the answer with its content type."""
+    """POST, and return the body of the answer with its content type."""
     request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310 - the operator's URL
     with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - the operator's URL
         return answer.read(), answer.headers["Content-Type"]
 
 
 def score(file: bytes) -> tuple[bytes, str]:
-    """Have one DICOM file scored; gives the result objects as multipart/related."""
+    """Have one DICOM file scored; return the result objects as multipart/related."""
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
     body = head.encode() + file + f"\r\n--{boundary}--\r\n".encode()
@@ -38,7 +38,7 @@ def score(file: bytes) -> tuple[bytes, str]:
 
 
 def store(pacs: str, results: bytes, content_type: str) -> None:
-    """Send results on as they are: the answer of the service is the body of a STOW-RS request."""
+    """Store the results: the answer of the service is the body of a STOW-RS request."""
     headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
     if authorization := os.environ.get("PACS_AUTHORIZATION"):
         headers["Authorization"] = authorization

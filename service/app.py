@@ -1,30 +1,33 @@
-"""The FastAPI app: settings in, routes, middleware and runtime put together.
+"""The FastAPI app: settings in, models, routes and middleware put together.
 
-``uvicorn service.app:app`` serves with settings from ``WSCXR_...`` environment variables.
+``wscxr serve`` calls `serve`. ``uvicorn service.app:app`` serves the same app, with settings from
+``WSCXR_...`` environment variables.
 """
 
 import logging
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
 
+import uvicorn
 from fastapi import FastAPI
-from pydantic import ValidationError
 
-from wscxr.process import configure_process
-
-configure_process()  # before PyTorch is loaded, which the imports below do
-
-from service.api import dicom, health, maps, metrics, models, predict, studies
 from service.http.access import AccessMiddleware
 from service.http.auth import DECLARED_SECURITY, ApiKeyMiddleware
 from service.http.limits import BodyLimitMiddleware, keep_uploads_in_memory
 from service.http.problems import install_problem_handlers
 from service.logs import configure_logging
-from service.pacs.jobs import StudyJobs
-from service.scoring.runtime import Runtime
-from service.settings import Settings, describe_settings_error
+from service.prometheus import Metrics
 from wscxr import __version__
+from wscxr.errors import ConfigError
+from wscxr.options import validated
+from wscxr.process import configure_process
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -35,41 +38,49 @@ Image-level anomaly scores, calibrated decisions and anomaly maps for chest X-ra
 match on `code`. Every response carries its id in `X-Request-ID`.
 """
 
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
 
 def stop_process() -> None:
-    """End this process the way an operator would: whichever server runs the app obeys."""
+    """End this process as an operator would, whichever server runs the app."""
     signal.raise_signal(signal.SIGTERM)
 
 
 def create_app(
-    settings: Settings | None = None, *, stop: Callable[[], None] = stop_process
+    settings: "Settings | None" = None, *, stop: Callable[[], None] = stop_process
 ) -> FastAPI:
     """Put the app together; models are loaded when a server starts it.
 
     Parameters
     ----------
     settings
-        All settings; read from the environment when not given.
+        Read from the environment when not given.
     stop
         Called when the models cannot be loaded, after the reason was logged.
 
     Raises
     ------
     pydantic.ValidationError
-        The environment holds settings that cannot be used.
+        Settings in the environment cannot be used.
     ConfigError
-        So it does for the PACS.
+        Settings of the PACS in the environment cannot be used.
     """
+    # Not above: these import PyTorch, which must come after `configure_process`.
+    from service.api import dicom, maps, models, operations, predict, studies
+    from service.scoring.registry import Registry
+    from service.settings import Settings
+
     settings = settings or Settings()
-    runtime = Runtime(settings, stop)
-    jobs = StudyJobs(settings)
+    metrics = Metrics()
+    registry = Registry(settings, metrics, stop)
+    jobs = studies.StudyJobs(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        runtime.start()
+        registry.start()
         yield
         await jobs.close()
-        await runtime.close()
+        await registry.close()
 
     app = FastAPI(
         title="wscxr",
@@ -83,8 +94,11 @@ def create_app(
         # FastAPI's own telemetry records exception messages and invalid values.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.state.runtime = runtime
-    app.state.studies = jobs
+    app.state.settings = settings
+    app.state.metrics = metrics
+    app.state.registry = registry
+    app.state.jobs = jobs
+    app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)
     install_problem_handlers(app)
     keep_uploads_in_memory(settings.max_body_bytes)
     # The last one added is the outermost.
@@ -96,23 +110,70 @@ def create_app(
     )
     if settings.key is not None:
         app.add_middleware(ApiKeyMiddleware, key=settings.key)
-    app.add_middleware(AccessMiddleware, metrics=runtime.metrics)
+    app.add_middleware(AccessMiddleware, metrics=metrics)
     security = DECLARED_SECURITY if settings.key is not None else []
-    app.include_router(health.router)
-    for module in (predict, dicom, maps, models, metrics, studies):
+    app.include_router(operations.health_router)
+    for module in (predict, dicom, maps, models, studies):
         app.include_router(module.router, dependencies=security)
+    app.include_router(operations.metrics_router, dependencies=security)
     return app
+
+
+def serve(settings: "Settings") -> None:
+    """Serve until SIGTERM or SIGINT; then finish what is under way, in a limited time.
+
+    Raises
+    ------
+    SystemExit
+        With code 0 after SIGTERM; with another when the device is not there, a bundle cannot be
+        used, or the port is taken, and the log has the reason.
+    """
+    configure_logging(settings.log_level)
+    if settings.key is None and settings.host not in _LOOPBACK:
+        logger.warning("no API key is set: whoever reaches this host can use the service")
+    failed = False
+
+    def stop() -> None:
+        nonlocal failed
+        failed = True
+        server.should_exit = True
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, stop=stop),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        )
+    )
+    # Once the work is done uvicorn raises SIGTERM again, whose default action would end a clean
+    # stop with exit code 143. Only the main thread may set handlers.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _exit_cleanly)
+    server.run()
+    if failed:
+        raise SystemExit(1)
+
+
+def _exit_cleanly(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def __getattr__(name: str) -> FastAPI:
     """Make ``app`` when a server asks for it, so that importing this module does nothing."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    configure_process()
+    from service.settings import Settings
+
     configure_logging("info")
     try:
-        settings = Settings()
-    except ValidationError as error:
-        logger.critical("start-up refused", extra={"reason": describe_settings_error(error)})
+        settings = validated(Settings, {})
+        configure_logging(settings.log_level)
+        return create_app(settings)
+    except ConfigError as error:
+        logger.critical("start-up refused", extra={"code": error.code, "reason": str(error)})
         raise SystemExit(2) from None
-    configure_logging(settings.log_level)
-    return create_app(settings)

@@ -1,43 +1,146 @@
-"""Commands of the service: serve, pacs."""
+"""Commands of the service: serve; pacs watch, analyze, failed and retry.
 
-from pathlib import Path
-from typing import Annotated, Any
+Their options are made from the settings; secrets are no options, as a list of processes shows them.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.pacs import cli as pacs
-from wscxr.errors import ConfigError
+from wscxr.errors import DataError
+from wscxr.options import SettingOption, given_settings, options_of, settings_command, validated
+
+if TYPE_CHECKING:
+    from service.pacs.settings import PacsSettings
 
 app = typer.Typer()
-app.add_typer(pacs.app, name="pacs")
+pacs = typer.Typer(
+    help="Analyse what arrives at a PACS. Every setting is an environment variable too; "
+    "credentials are only that, or files.",
+    no_args_is_help=True,
+)
+app.add_typer(pacs, name="pacs")
+
+_PACS_SETTINGS = "service.pacs.settings:PacsSettings"
+_ARCHIVE = ("url", "kind", "user", "password_file", "token_file", "ca_file")
+_SERVICE = ("service_url", "service_key_file", "model", "modalities")
+
+
+def serve_options() -> list[SettingOption]:
+    """The options of serve: every setting of the service but the API key itself."""
+    from service.settings import Settings
+
+    return [option for option in options_of(Settings) if option.name != "api_key"]
+
+
+def watch_options() -> list[SettingOption]:
+    """The options of pacs watch: every setting of the bridge but the secrets themselves."""
+    from service.pacs.settings import PacsSettings
+
+    secrets = {"password", "token", "service_key"}
+    return [option for option in options_of(PacsSettings) if option.name not in secrets]
 
 
 @app.command(
-    epilog="Example: `wscxr serve --model-store model_store --model chest --port 8000`. Every "
-    "setting is also an environment variable, WSCXR_MODEL_STORE and so on: see the README."
+    cls=settings_command("service.cli:serve_options"),
+    epilog="Example: `wscxr serve --model-store model_store --model chest --port 8000`",
 )
-def serve(
-    model_store: Annotated[Path | None, typer.Option(help="[model_store]")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME[/VERSION]", help="[all]")] = None,
-    host: Annotated[str | None, typer.Option(help="[127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="[8000]")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [auto]")] = None,
-) -> None:
+def serve(context: typer.Context) -> None:
     """Serve bundles over HTTP until SIGTERM or Ctrl-C."""
-    from pydantic import ValidationError
+    from service.app import serve as run
+    from service.settings import Settings
 
-    from service.server import serve as run
-    from service.settings import Settings, describe_settings_error
+    run(validated(Settings, given_settings(context)))
 
-    options: dict[str, Any] = {
-        "model_store": model_store,
-        "model": model,
-        "host": host,
-        "port": port,
-        "device": device,
-    }
-    try:
-        settings = Settings(**{key: value for key, value in options.items() if value is not None})
-    except ValidationError as error:
-        raise ConfigError(describe_settings_error(error)) from None
-    run(settings)
+
+@pacs.command(
+    cls=settings_command("service.cli:watch_options"),
+    epilog="Example: `wscxr pacs watch --url http://pacs:8042 --service-url http://scorer:8000 "
+    "--state /var/lib/wscxr/pacs.sqlite3 --metrics-port 9100`",
+)
+def watch(context: typer.Context) -> None:
+    """Follow a PACS, and push the results of all that arrives, until SIGTERM or Ctrl-C."""
+    settings = _pacs_settings(context)
+    import asyncio
+
+    from service.pacs.commands import watch as run
+
+    asyncio.run(run(settings))
+
+
+@pacs.command(
+    cls=settings_command(_PACS_SETTINGS, (*_ARCHIVE, *_SERVICE)),
+    epilog="Example: `wscxr pacs analyze --study 1.2.3.4 --url http://pacs:8042`",
+)
+def analyze(
+    context: typer.Context,
+    study: Annotated[str, typer.Option(metavar="UID", help="Study Instance UID.")],
+) -> None:
+    """Pull one study, have it scored, push the results; print one line for each instance."""
+    settings = _pacs_settings(context)
+    import asyncio
+
+    from service.pacs.bridge import Ending
+    from service.pacs.commands import analyse
+
+    done = asyncio.run(analyse(settings, study))
+    for item in done:
+        typer.echo(_line(item.instance.sop, item.outcome.ending, item.outcome.code))
+    failed = sum(item.outcome.ending is Ending.FAILED for item in done)
+    if failed:
+        raise DataError(f"{failed} of {len(done)} instances could not be analysed")
+
+
+@pacs.command(
+    cls=settings_command(_PACS_SETTINGS, ("url", "state")),
+    epilog="Example: `wscxr pacs failed --url http://pacs:8042`",
+)
+def failed(context: typer.Context) -> None:
+    """List what failed for good: number, time, code, Study Instance UID."""
+    settings = _pacs_settings(context)
+    from datetime import UTC, datetime
+
+    from service.pacs.commands import failures
+
+    for item in failures(settings):
+        at = datetime.fromtimestamp(item.at, UTC).isoformat(timespec="seconds")
+        typer.echo(_line(str(item.id), at, item.code, item.study))
+
+
+@pacs.command(
+    cls=settings_command(_PACS_SETTINGS, (*_ARCHIVE, *_SERVICE, "state")),
+    epilog="Example: `wscxr pacs retry 7 --url http://pacs:8042`",
+)
+def retry(
+    context: typer.Context,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[ID]", help="Number in the list of failed; or all.")
+    ] = None,
+) -> None:
+    """Work again on what failed; what fails again stays on the list."""
+    settings = _pacs_settings(context)
+    import asyncio
+
+    from service.pacs.bridge import Ending
+    from service.pacs.commands import retry as run
+
+    done = asyncio.run(run(settings, number))
+    for item, outcome in done:
+        typer.echo(_line(str(item.id), outcome.ending, outcome.code))
+    failed = sum(outcome.ending is Ending.FAILED for _, outcome in done)
+    if failed:
+        raise DataError(f"{failed} of {len(done)} instances failed again")
+
+
+def _pacs_settings(context: typer.Context) -> "PacsSettings":
+    from service.logs import configure_logging
+    from service.pacs.settings import PacsSettings
+
+    given: dict[str, Any] = given_settings(context)
+    settings = validated(PacsSettings, given)
+    configure_logging(settings.log_level)
+    return settings
+
+
+def _line(*fields: str | None) -> str:
+    return "\t".join(field or "-" for field in fields)

@@ -1,4 +1,4 @@
-"""JSON lines on standard error, without anything a client sent."""
+"""JSON lines on standard error, with nothing that a client sent."""
 
 import logging.config
 import traceback
@@ -10,9 +10,9 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tupl
 
 
 class SafeJsonFormatter(JsonFormatter):
-    """Writes one JSON object per record; exceptions as type and frames, never their message.
+    """Writes a JSON object for each record, and an exception as type and frames, without message.
 
-    The message of an exception may hold what it failed on: a file name, a header, a value of an
+    The message of an exception may quote what it failed on: a file name, a header, a value of an
     image. Type and place are enough to find the fault.
     """
 
@@ -26,7 +26,7 @@ class SafeJsonFormatter(JsonFormatter):
         )
 
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 - logging's name
-        """Type and frames of an exception and of those that caused it."""
+        """Write type and frames of an exception and of those that caused it."""
         _, error, _ = ei
         parts = []
         while error is not None:
@@ -44,7 +44,7 @@ def configure_logging(level: str) -> None:
     ----------
     level
         Lowest level written for this project and the server: info, warning or error. Libraries
-        write warnings and errors only: their debug output may show what they read.
+        write only warnings and errors, because their debug output may show what they read.
     """
     own = {"level": level.upper()}
     logging.config.dictConfig(
@@ -62,6 +62,6 @@ def configure_logging(level: str) -> None:
             },
         }
     )
-    # Its lines hold the raw path and query, and the client's address; ours replace them.
+    # Its lines hold path, query and the client's address; those of `AccessMiddleware` do not.
     logging.getLogger("uvicorn.access").disabled = True
     logging.captureWarnings(capture=True)

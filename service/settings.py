@@ -1,27 +1,21 @@
-"""Everything that can be set, from arguments or ``WSCXR_...`` environment variables."""
+"""All settings of the service, from arguments or ``WSCXR_...`` environment variables."""
 
 import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import (
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wscxr.bundle import shipped
 from wscxr.imaging import DicomRules, ImageLimits
+from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind
 
 _MIB = 1024 * 1024
 
 NAME_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
-"""What a model or version may be called: names travel in URLs and HTTP headers."""
+"""Allowed names and versions of models: they travel in URLs and HTTP headers."""
 
 _MIN_KEY_LENGTH = 16
 
@@ -39,19 +33,22 @@ class Settings(BaseSettings):
 
     model_store: Path = Field(
         default_factory=shipped.model_store,
-        description="Folder of bundles, <name>/<version>/ each; default: ./model_store.",
+        description="Folder of bundles, NAME/VERSION each; default: ./model_store.",
     )
     model: str | None = Field(
         default=None,
         pattern=rf"^{NAME_PATTERN}(/{NAME_PATTERN})?$",
-        description="Serve this bundle alone, NAME or NAME/VERSION; else the latest of each name.",
+        description="Serve only this bundle; by default, the latest version of each name.",
+        json_schema_extra={"metavar": "NAME[/VERSION]"},
     )
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    device: str = Field(
+        default="auto", description="auto, cpu, cuda or cuda:N; a missing device is an error."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes any free one.")
     # On a CPU larger batches are no faster, and cost 60 MB of memory for each image more.
     max_batch: PositiveInt = Field(
-        default=4, description="Images computed at once, at most; more pays off on a GPU."
+        default=4, description="Most images computed at once; more pays off on a GPU."
     )
     max_wait_ms: float = Field(
         default=20,
@@ -59,11 +56,11 @@ class Settings(BaseSettings):
         description="How long a batch waits for images that are being decoded; never for others.",
     )
     queue_size: PositiveInt = Field(
-        default=64, description="Images under way at once; more are refused with 503."
+        default=64, description="Most images under way at once; more are refused with 503."
     )
     request_timeout_s: PositiveFloat = Field(
         default=30,
-        description="For the upload, then 408; and from its end to the answer, then 504.",
+        description="Seconds for the upload, then 408, and from its end to the answer, then 504.",
     )
     max_body_bytes: PositiveInt = Field(
         default=64 * _MIB, description="Largest request body, and so largest file, in bytes."
@@ -72,15 +69,17 @@ class Settings(BaseSettings):
         default=512 * _MIB, description="Bodies of all requests under way together, in bytes."
     )
     max_pixels: PositiveInt = Field(
-        default=100_000_000, description="Largest width x height, read before decoding."
+        default=100_000_000, description="Largest width x height, checked before decoding."
     )
-    max_files: PositiveInt = Field(default=32, description="Files in one batch request.", le=1000)
+    max_files: PositiveInt = Field(
+        default=32, description="Most files in one batch request.", le=1000
+    )
     decode_workers: PositiveInt = Field(
         default_factory=lambda: os.cpu_count() or 1,
         description="Threads that decode images and draw maps; default: one per core.",
     )
     shutdown_timeout_s: PositiveInt = Field(
-        default=20, description="How long work under way may go on after SIGTERM, in seconds."
+        default=20, description="How long work under way may still take after SIGTERM, in seconds."
     )
     api_key: SecretStr | None = Field(default=None, description="Key that requests must carry.")
     api_key_file: Path | None = Field(default=None, description="File with that key, instead.")
@@ -93,10 +92,19 @@ class Settings(BaseSettings):
     dicom: DicomRules = Field(
         default=DicomRules(), description="Which DICOM objects are scored; WSCXR_DICOM__LATERAL."
     )
-    dicom_results: tuple[Literal["sc", "sr", "seg", "gsps"], ...] = Field(
-        default=("sc", "sr"), min_length=1, description="DICOM objects that are made, as JSON."
+    dicom_results: tuple[ResultKind, ...] = Field(
+        default=DEFAULT_KINDS,
+        min_length=1,
+        description="DICOM objects to make, of sc, sr, seg and gsps; JSON in the environment.",
     )
-    log_level: Literal["info", "warning", "error"] = "info"
+    log_level: Literal["info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
+
+    @field_validator("dicom_results", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return value.split(",") if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -117,14 +125,14 @@ class Settings(BaseSettings):
             )
         if self.api_key is not None and self.api_key_file is not None:
             raise ValueError("give api_key or api_key_file, not both")
-        # Read now: a service that starts must not find out later that it cannot check keys.
+        # Read now, so that a service that cannot check keys never starts.
         if self.key is not None and len(self.key.get_secret_value()) < _MIN_KEY_LENGTH:
             raise ValueError(f"the API key is shorter than {_MIN_KEY_LENGTH} characters")
         return self
 
     @cached_property
     def key(self) -> SecretStr | None:
-        """The API key, wherever it comes from; None when requests need none."""
+        """The API key, given itself or in a file; None when requests need none."""
         if self.api_key_file is None:
             return self.api_key
         try:
@@ -136,11 +144,3 @@ class Settings(BaseSettings):
     def image_limits(self) -> ImageLimits:
         """The bounds on one image file."""
         return ImageLimits(max_bytes=self.max_body_bytes, max_pixels=self.max_pixels)
-
-
-def describe_settings_error(error: ValidationError) -> str:
-    """Say on one line which settings cannot be used and why, without their values."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
-        for item in error.errors(include_input=False)
-    )

@@ -19,27 +19,14 @@ from rich.console import Console
 
 from wscxr.console import Tracker, progress_bars, stderr, warn
 from wscxr.errors import (
-    BundleError,
     ConfigError,
     DataError,
-    DeviceUnavailable,
-    ImageError,
-    WeightsError,
     WscxrError,
 )
 from wscxr.options import BundlePath, Device, JsonFile
 from wscxr.process import configure_process
 
 E = TypeVar("E", bound=StrEnum)
-
-_EXIT_CODES: dict[type[WscxrError], int] = {
-    ConfigError: 2,
-    DataError: 3,
-    ImageError: 3,
-    BundleError: 4,
-    WeightsError: 5,
-    DeviceUnavailable: 5,
-}
 
 _EXTRAS = {
     **dict.fromkeys(("jinja2", "matplotlib", "scipy", "sklearn"), "train"),
@@ -157,8 +144,7 @@ def main() -> None:
         app()
     except WscxrError as error:
         stderr.print(f"error: {error} [{error.code}]", style="red", markup=False, soft_wrap=True)
-        code = next((c for kind, c in _EXIT_CODES.items() if isinstance(error, kind)), 1)
-        raise SystemExit(code) from None
+        raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:

@@ -1,57 +1,58 @@
-"""Every error a caller may meet, as one tree.
+"""The root of every expected error, and the errors of images, data, settings and bundles.
 
-::
+Each class carries all that is said of it: a stable `code`, the HTTP `status` and the `exit_code`
+that answer it, and a `summary`, which is the first line of its docstring. docs/errors.md and the
+errors in the OpenAPI document are generated from the classes. `service.errors` and
+`service.pacs.errors` add theirs.
 
-    WscxrError
-    ├── ImageError                 one image cannot be used (the image is at fault)
-    │   ├── EmptyFile              empty_file
-    │   ├── FileTooLarge           file_too_large
-    │   ├── UnsupportedFormat      unsupported_format
-    │   ├── CorruptImage           corrupt_image
-    │   ├── MultiFrameImage        multi_frame_image
-    │   ├── ImageTooSmall          image_too_small
-    │   ├── TooManyPixels          too_many_pixels
-    │   ├── BlankImage             blank_image
-    │   ├── UnsupportedSyntax      unsupported_transfer_syntax
-    │   └── OutOfScope             out_of_scope (a sound DICOM object that is not to be scored)
-    │       ├── NoPixelData        no_pixel_data
-    │       ├── ColourImage        colour_image
-    │       ├── WrongModality      wrong_modality
-    │       ├── WrongBodyPart      wrong_body_part
-    │       └── LateralView        lateral_view
-    ├── ConfigError                invalid_config
-    ├── DataError                  invalid_data
-    │   ├── SampleListError        invalid_manifest
-    │   └── NotEnoughImages        not_enough_images
-    ├── WeightsError               invalid_weights
-    │   └── WeightsUnavailable     weights_unavailable
-    ├── DeviceUnavailable          device_unavailable
-    └── BundleError                invalid_bundle
-        ├── BundleNotFound         bundle_not_found
-        ├── BundleExists           bundle_exists
-        ├── BundleDamaged          bundle_damaged
-        ├── UnknownSchema          unknown_schema
-        └── GoldenCheckFailed      golden_check_failed
-
-Codes are part of the public interface: scripts match on them, so they never change.
-Messages are for people; they never hold a file name, a path or anything read from an image,
-because they travel into HTTP answers and logs. Callers that know a path add it themselves.
-Bundle and weights errors are the exception: they are read by the operator who gave the path.
+Codes never change: scripts match on them. Messages are for people. They hold no file name, no path
+and nothing read from an image, because they travel into HTTP answers and logs; a caller that knows
+the path adds it. Errors of settings, tables, bundles and weights may name a path: the operator
+gave it.
 """
 
+import inspect
 from typing import ClassVar
 
 
 class WscxrError(Exception):
-    """Root of all errors raised on purpose by this project."""
+    """Something expected went wrong.
+
+    Attributes
+    ----------
+    code
+        Stable name of the kind of error.
+    status
+        HTTP status of the answer, where the service answers with this error.
+    exit_code
+        Exit code of a command that ends with this error.
+    summary
+        When it happens: one sentence, the first line of the class's docstring. An error that is
+        raised without a message says this.
+    """
 
     code: ClassVar[str] = "wscxr_error"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    summary: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.summary = inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+
+    def __init__(self, message: str | None = None) -> None:
+        default = self.summary.removesuffix(".")
+        lower = default[:1].lower() + default[1:]
+        # An abbreviation keeps its capitals.
+        super().__init__(message or (default if default[1:2].isupper() else lower))
 
 
 class ImageError(WscxrError):
-    """One image cannot be used."""
+    """The image cannot be used."""
 
     code = "invalid_image"
+    status = 422
+    exit_code = 3
 
 
 class EmptyFile(ImageError):
@@ -61,15 +62,17 @@ class EmptyFile(ImageError):
 
 
 class FileTooLarge(ImageError):
-    """The file has more bytes than the limit."""
+    """The file, or the data set it inflates to, has more bytes than WSCXR_MAX_BODY_BYTES."""
 
     code = "file_too_large"
+    status = 413
 
 
 class UnsupportedFormat(ImageError):
-    """The first bytes are not those of a format that can be read."""
+    """The first bytes are not those of a PNG, JPEG or DICOM file."""
 
     code = "unsupported_format"
+    status = 415
 
 
 class CorruptImage(ImageError):
@@ -79,25 +82,26 @@ class CorruptImage(ImageError):
 
 
 class MultiFrameImage(ImageError):
-    """The file holds more than one picture, so which one to score is unclear."""
+    """The file holds several pictures, so which one to score is unclear."""
 
     code = "multi_frame_image"
 
 
 class ImageTooSmall(ImageError):
-    """A side is shorter than any radiograph's."""
+    """A side is shorter than 32 pixels."""
 
     code = "image_too_small"
 
 
 class TooManyPixels(ImageError):
-    """The header announces more pixels than the limit; nothing was decoded."""
+    """The header announces more pixels than WSCXR_MAX_PIXELS; nothing was decoded."""
 
     code = "too_many_pixels"
+    status = 413
 
 
 class BlankImage(ImageError):
-    """All pixels have the same value: there is nothing to score."""
+    """All pixels have the same value."""
 
     code = "blank_image"
 
@@ -109,13 +113,13 @@ class UnsupportedSyntax(ImageError):
 
 
 class OutOfScope(ImageError):
-    """A sound DICOM object that is not to be scored; sending it again changes nothing."""
+    """The DICOM object is sound, but not to be scored; sending it again changes nothing."""
 
     code = "out_of_scope"
 
 
 class NoPixelData(OutOfScope):
-    """The object holds no picture: a report, a presentation state, a float map."""
+    """The DICOM object holds no picture: a report, a presentation state, a float map."""
 
     code = "no_pixel_data"
 
@@ -127,51 +131,54 @@ class ColourImage(OutOfScope):
 
 
 class WrongModality(OutOfScope):
-    """The modality is none of those that are scored."""
+    """The DICOM modality is neither CR nor DX, nor SC or OT with a header that says chest."""
 
     code = "wrong_modality"
 
 
 class WrongBodyPart(OutOfScope):
-    """The header does not say that the picture shows a chest."""
+    """The DICOM header does not say that the picture shows a chest."""
 
     code = "wrong_body_part"
 
 
 class LateralView(OutOfScope):
-    """The header says that the view is lateral."""
+    """The DICOM header says that the view is lateral, and WSCXR_DICOM__LATERAL refuses those."""
 
     code = "lateral_view"
 
 
 class ConfigError(WscxrError):
-    """A setting is unknown, out of range, or does not fit the others."""
+    """A setting is unknown, out of range, or contradicts another."""
 
     code = "invalid_config"
+    exit_code = 2
 
 
 class DataError(WscxrError):
-    """The images given for training or evaluation cannot be used."""
+    """The images or labels given cannot be used."""
 
     code = "invalid_data"
+    exit_code = 3
 
 
 class SampleListError(DataError):
-    """The manifest CSV cannot be read."""
+    """A CSV of images or boxes cannot be read."""
 
     code = "invalid_manifest"
 
 
 class NotEnoughImages(DataError):
-    """Fewer images than the run needs."""
+    """There are fewer images than the run needs."""
 
     code = "not_enough_images"
 
 
 class WeightsError(WscxrError):
-    """Backbone weights do not fit the architecture, or the file is damaged."""
+    """Backbone weights do not fit the architecture, or their file is damaged."""
 
     code = "invalid_weights"
+    exit_code = 5
 
 
 class WeightsUnavailable(WeightsError):
@@ -181,25 +188,27 @@ class WeightsUnavailable(WeightsError):
 
 
 class DeviceUnavailable(WscxrError):
-    """The device that was asked for is not there."""
+    """The device asked for is not there."""
 
     code = "device_unavailable"
+    exit_code = 5
 
 
 class BundleError(WscxrError):
-    """A bundle cannot be used."""
+    """The bundle cannot be used."""
 
     code = "invalid_bundle"
+    exit_code = 4
 
 
 class BundleNotFound(BundleError):
-    """There is no bundle at that place."""
+    """No bundle is at that path."""
 
     code = "bundle_not_found"
 
 
 class BundleExists(BundleError):
-    """There is something at the place where a bundle was to be written."""
+    """Something is already at the path where a bundle was to be written."""
 
     code = "bundle_exists"
 
@@ -220,3 +229,11 @@ class GoldenCheckFailed(BundleError):
     """The loaded detector does not give the scores it gave when it was trained."""
 
     code = "golden_check_failed"
+
+
+def kinds(root: type[WscxrError]) -> list[type[WscxrError]]:
+    """List the errors below a root that have no error below themselves, in order of definition."""
+    found: list[type[WscxrError]] = []
+    for kind in root.__subclasses__():
+        found += kinds(kind) or [kind]
+    return found

@@ -1,1 +1,1 @@
-"""The HTTP surface; each module is thin and names its paths in full."""
+"""The HTTP surface: one module for each resource, its schema beside its routes, paths in full."""

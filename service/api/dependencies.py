@@ -1,48 +1,76 @@
-"""What routes ask for, as annotated aliases."""
+"""What several routes share: parts of the app, files of a request, and the common errors."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, File, Query, Request, UploadFile
 from starlette.datastructures import UploadFile as AnyUpload
 
-from service.api.schemas import MapDelivery
-from service.errors import BatchTooLarge, InvalidRequest, TooManyFiles
-from service.scoring.drawing import map_drawer
-from service.scoring.pipeline import Draw, Pipeline
+from service import errors
+from service.errors import BatchTooLarge, ClientGone, InvalidRequest, TooManyFiles
+from service.prometheus import Metrics
+from service.scoring.pipeline import Pipeline
 from service.scoring.registry import Registry
-from service.scoring.runtime import Runtime
+from service.settings import Settings
+from wscxr.errors import ImageError, WscxrError, kinds
 from wscxr.imaging import Assumed
-from wscxr.results.png import MapStyle
+
+T = TypeVar("T")
+
+UPLOAD_ERRORS: tuple[type[WscxrError], ...] = (
+    errors.MalformedBody,
+    errors.Unauthorized,
+    errors.ModelNotFound,
+    errors.UploadTooSlow,
+    errors.BodyTooLarge,
+    errors.InvalidRequest,
+    errors.MissingFile,
+    errors.TooManyFiles,
+    errors.ModelRequired,
+    errors.InternalError,
+    errors.InferenceFailed,
+    errors.NotReady,
+    errors.QueueFull,
+    errors.ShuttingDown,
+    errors.DeadlineExceeded,
+    *kinds(ImageError),
+)
+"""What a route that scores uploads may answer with."""
 
 
-async def get_runtime(request: Request) -> Runtime:
-    """The app's runtime."""
-    runtime: Runtime = request.app.state.runtime
-    return runtime
+async def get_settings(request: Request) -> Settings:
+    """The settings of the app."""
+    settings: Settings = request.app.state.settings
+    return settings
 
 
-RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+async def get_metrics(request: Request) -> Metrics:
+    """The metrics of the app."""
+    metrics: Metrics = request.app.state.metrics
+    return metrics
 
 
-async def get_registry(runtime: RuntimeDep) -> Registry:
-    """The loaded models; errors as `Runtime.registry`."""
-    return runtime.registry
+async def get_registry(request: Request) -> Registry:
+    """The models of the app, loaded or not."""
+    registry: Registry = request.app.state.registry
+    return registry
 
 
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+MetricsDep = Annotated[Metrics, Depends(get_metrics)]
 RegistryDep = Annotated[Registry, Depends(get_registry)]
 
 
 async def get_pipeline(
-    runtime: RuntimeDep,
     registry: RegistryDep,
     model: Annotated[
         str | None,
         Query(description="Name of the model; may be left out when only one is loaded."),
     ] = None,
 ) -> Pipeline:
-    """The way through the model that the request names."""
-    return runtime.pipeline(registry.get(model))
+    """The pipeline of the model that the request names; errors as `Registry.get`."""
+    return registry.get(model)
 
 
 PipelineDep = Annotated[Pipeline, Depends(get_pipeline)]
@@ -69,7 +97,7 @@ FileDep = Annotated[bytes, Depends(get_file)]
 
 async def get_files(
     request: Request,
-    runtime: RuntimeDep,
+    settings: SettingsDep,
     files: Annotated[list[UploadFile], File(description="Radiographs: PNG, JPEG or DICOM.")],
 ) -> list[bytes]:
     """The bytes of the files of a batch request, in order.
@@ -79,9 +107,9 @@ async def get_files(
     BatchTooLarge
         There are more than the limit.
     InvalidRequest
-        There are files in other fields too, which would be left out in silence.
+        There are files in other fields too, which nobody would score.
     """
-    limit = runtime.settings.max_files
+    limit = settings.max_files
     if len(files) > limit:
         raise BatchTooLarge(f"there are {len(files)} files; one request may carry {limit}")
     if await _file_count(request) > len(files):
@@ -90,41 +118,6 @@ async def get_files(
 
 
 FilesDep = Annotated[list[bytes], Depends(get_files)]
-
-StyleQuery = Annotated[
-    MapStyle,
-    Query(
-        description="overlay: coloured over the radiograph; heat: the colours alone; "
-        "raw16: 16-bit grey with the scale of the scores in the PNG's text chunks."
-    ),
-]
-
-
-@dataclass(frozen=True)
-class MapChoice:
-    """How the anomaly map of a JSON answer is drawn and delivered."""
-
-    delivery: MapDelivery
-    style: MapStyle
-
-    @property
-    def draw(self) -> Draw | None:
-        """What draws it; None when no map is wanted."""
-        return None if self.delivery is MapDelivery.NONE else map_drawer(self.style)
-
-
-async def get_map_choice(
-    delivery: Annotated[
-        MapDelivery,
-        Query(alias="map", description="Whether the anomaly map comes along, and how."),
-    ] = MapDelivery.NONE,
-    style: StyleQuery = MapStyle.OVERLAY,
-) -> MapChoice:
-    """What the query says of the map."""
-    return MapChoice(delivery, style)
-
-
-MapChoiceDep = Annotated[MapChoice, Depends(get_map_choice)]
 
 
 async def get_assumed(
@@ -151,6 +144,35 @@ async def get_assumed(
 AssumedDep = Annotated[Assumed, Depends(get_assumed)]
 
 
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Run something for as long as the client waits for it.
+
+    Parameters
+    ----------
+    request
+        Its body must have been read.
+    work
+        Cancelled when the client closes the connection.
+
+    Raises
+    ------
+    ClientGone
+        The client closed the connection.
+    """
+    working = asyncio.create_task(work)
+    # With the body read, the one message that can still come is the disconnect.
+    watching = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
 async def _take(file: UploadFile) -> bytes:
     data = await file.read()
     await file.close()  # frees its own copy now, not when the answer is sent
@@ -158,5 +180,5 @@ async def _take(file: UploadFile) -> bytes:
 
 
 async def _file_count(request: Request) -> int:
-    form = await request.form()  # parsed already; this looks at it again
+    form = await request.form()  # parsed already, and kept by the request
     return sum(isinstance(value, AnyUpload) for _, value in form.multi_items())

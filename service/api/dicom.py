@@ -1,18 +1,25 @@
 """A DICOM radiograph in, DICOM results out."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from service.api.answers import to_headers
-from service.api.dependencies import AssumedDep, FileDep, PipelineDep, RuntimeDep
-from service.api.predict import score_one
-from service.http.documented import PREDICT_PROBLEMS, SCORE_HEADERS
-from service.http.multipart import RELATED
-from service.scoring.drawing import ResultName, dicom_drawer
+from service.api.dependencies import (
+    UPLOAD_ERRORS,
+    AssumedDep,
+    FileDep,
+    PipelineDep,
+    SettingsDep,
+    while_connected,
+)
+from service.http.problems import problems
+from service.multipart import RELATED, related
+from service.scoring.analysis import render_dicom, score_headers
 from wscxr.errors import UnsupportedFormat
 from wscxr.imaging import looks_like_dicom
+from wscxr.results.dicom.identity import ResultKind
 
 router = APIRouter(tags=["dicom"])
 
@@ -20,7 +27,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _ANSWER: dict[str, Any] = {
     "description": "The DICOM results: one of them, or all as multipart/related.",
     "content": {"application/dicom": _BINARY, "multipart/related": _BINARY},
-    "headers": SCORE_HEADERS,
+    "headers": score_headers(),
 }
 
 
@@ -33,16 +40,16 @@ class DicomResponse(Response):
 @router.post(
     "/v1/predict/dicom",
     response_class=DicomResponse,
-    responses={200: _ANSWER, **PREDICT_PROBLEMS},
+    responses={200: _ANSWER, **problems(*UPLOAD_ERRORS)},
 )
 async def predict_dicom(
     request: Request,
-    runtime: RuntimeDep,
+    settings: SettingsDep,
     pipeline: PipelineDep,
     data: FileDep,
     assume: AssumedDep,
     only: Annotated[
-        ResultName | None,
+        ResultKind | None,
         Query(description="Answer with this object alone, as application/dicom."),
     ] = None,
 ) -> DicomResponse:
@@ -53,10 +60,10 @@ async def predict_dicom(
     """
     if not looks_like_dicom(data):
         raise UnsupportedFormat("only a DICOM file can be answered with DICOM objects")
-    names = (only,) if only else runtime.settings.dicom_results
-    outcome = await score_one(request, pipeline, data, dicom_drawer(names), assume)
-    return DicomResponse(
-        outcome.drawn,
-        headers=to_headers(request.state.request_id, outcome),
-        media_type=RELATED if len(names) > 1 else None,
-    )
+    render = render_dicom([only] if only else settings.dicom_results)
+    result_id = UUID(request.state.request_id)
+    work = pipeline.analyse(data, render, assume, result_id=result_id)
+    result, files = await while_connected(request, work)
+    if len(files) == 1:
+        return DicomResponse(files[0], headers=result.headers())
+    return DicomResponse(related(files), headers=result.headers(), media_type=RELATED)

@@ -1,16 +1,74 @@
-"""Anomaly maps behind a URL."""
+"""Anomaly maps behind a URL: kept in memory for a while, never on disk."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request
+from cachetools import TTLCache
+from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
-from service.api.dependencies import RuntimeDep
-from service.http.documented import PNG_RESPONSE, problems
-from service.scoring.runtime import Runtime
+from service.errors import InvalidRequest, MapNotFound, MapTooLarge, Unauthorized
+from service.http.problems import problems
 
 router = APIRouter(tags=["maps"])
+
+PNG_ANSWER: dict[str, Any] = {
+    "description": "The anomaly map.",
+    "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+}
+"""A PNG in the OpenAPI document."""
+
+
+class MapCache:
+    """PNGs by the id of their result; the oldest give way when memory runs out.
+
+    Used from the event loop alone, so no lock is needed.
+
+    Parameters
+    ----------
+    max_bytes
+        Memory for all of them, in bytes.
+    ttl_s
+        How long one is kept, in seconds.
+    """
+
+    def __init__(self, max_bytes: int, ttl_s: float) -> None:
+        self._pngs: TTLCache[UUID, bytes] = TTLCache(max_bytes, ttl_s, getsizeof=len)
+
+    def put(self, result_id: UUID, png: bytes) -> None:
+        """Keep a map.
+
+        Raises
+        ------
+        MapTooLarge
+            It is larger than the whole cache.
+        """
+        try:
+            self._pngs[result_id] = png
+        except ValueError:
+            raise MapTooLarge from None
+
+    def get(self, result_id: UUID) -> bytes:
+        """Look up a map.
+
+        Raises
+        ------
+        MapNotFound
+            It is not there, or not any more.
+        """
+        try:
+            return self._pngs[result_id]
+        except KeyError:
+            raise MapNotFound from None
+
+
+async def get_maps(request: Request) -> MapCache:
+    """The maps that the app keeps."""
+    maps: MapCache = request.app.state.maps
+    return maps
+
+
+MapsDep = Annotated[MapCache, Depends(get_maps)]
 
 
 class PngResponse(Response):
@@ -22,26 +80,19 @@ class PngResponse(Response):
 @router.get(
     "/v1/maps/{result_id}",
     response_class=PngResponse,
-    responses={200: PNG_RESPONSE, **problems(401, 404, 422)},
+    responses={200: PNG_ANSWER, **problems(Unauthorized, MapNotFound, InvalidRequest)},
 )
 async def read_map(
-    runtime: RuntimeDep, result_id: Annotated[UUID, Path(description="Id of the result.")]
+    maps: MapsDep, result_id: Annotated[UUID, Path(description="Id of the result.")]
 ) -> PngResponse:
     """An anomaly map that was asked for with `map=url`, for as long as it is kept."""
-    return PngResponse(runtime.maps.get(result_id))
+    return PngResponse(maps.get(result_id))
 
 
-def keep_map(request: Request, result_id: str, png: bytes) -> str:
-    """Keep a map in memory and give its path on this service.
+def map_url(request: Request, result_id: UUID) -> str:
+    """Path of a kept map on this service.
 
-    The path alone: host and scheme of a request are the client's word.
-
-    Raises
-    ------
-    MapTooLarge
-        It is larger than the whole cache.
+    The path alone: host and scheme of a request are whatever the client says.
     """
-    runtime: Runtime = request.app.state.runtime
-    runtime.maps.put(UUID(result_id), png)
     path = request.app.url_path_for("read_map", result_id=result_id)
     return f"{request.scope.get('root_path', '')}{path}"

@@ -3,54 +3,153 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import RegistryDep
-from service.api.schemas import (
-    BackboneFacts,
-    CalibrationFacts,
-    ModelDetail,
-    ModelList,
-    ModelSummary,
-    TrainingFacts,
-)
-from service.http.documented import problems
+from service.errors import InvalidRequest, ModelNotFound, NotReady, ShuttingDown, Unauthorized
+from service.http.problems import problems
 from service.scoring.registry import Registry
 from wscxr.bundle.bundle import Bundle
+from wscxr.bundle.identity import ModelIdentity
+from wscxr.imaging import InputConfig
+from wscxr.model.detector import ScoreRule
+from wscxr.model.weights import WeightsSource
 
 router = APIRouter(tags=["models"])
 
 
-@router.get("/v1/models", responses=problems(401, 503))
+class _Facts(BaseModel):
+    # from_attributes: facts are read straight off a bundle's manifest.
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class BackboneFacts(_Facts):
+    """The frozen network whose features a bundle scores."""
+
+    architecture: str = Field(description="torchvision's name of it.")
+    layers: tuple[str, ...] = Field(description="The layers whose outputs are used.")
+    source: WeightsSource = Field(description="Where its weights came from.")
+
+
+class CalibrationFacts(_Facts):
+    """Where the threshold comes from."""
+
+    threshold: float = Field(description="Scores above it are called abnormal.")
+    false_alarm_rate: float = Field(description="The share of normals that was asked for.")
+    expected_false_alarm_rate: float = Field(description="The share that can be promised.")
+    n: int = Field(ge=1, description="Normal images kept aside for calibration.")
+
+
+class TrainingFacts(_Facts):
+    """How a bundle was trained, and on how much."""
+
+    method: str = Field(description="Name of the method.")
+    n_normal: int = Field(description="Normal images.")
+    n_calibration: int = Field(description="Normal images kept aside for calibration.")
+    k: int = Field(description="Anomaly images (K); 0 where the method uses none.")
+    seed: int = Field(description="Seed of the run.")
+
+
+class ModelSummary(ModelIdentity):
+    """A loaded bundle."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "chest",
+                    "version": "1.2.0",
+                    "sha256": "9f2c0d0c54c1f0a7c8b0a2f2f1c7b0d8a7e6b5c4d3e2f1a0b9c8d7e6f5a4b3c2",
+                    "default": True,
+                    "backbone": {
+                        "architecture": "densenet121",
+                        "layers": ["features.denseblock4"],
+                        "source": "imagenet",
+                    },
+                    "input": {
+                        "size": 256,
+                        "intensity": "percentile",
+                        "mean": [0.485, 0.456, 0.406],
+                        "std": [0.229, 0.224, 0.225],
+                    },
+                    "p": 5,
+                    "score_rule": "max",
+                    "calibration": {
+                        "threshold": 0.5127,
+                        "false_alarm_rate": 0.05,
+                        "expected_false_alarm_rate": 0.0495,
+                        "n": 100,
+                    },
+                    "training": {
+                        "method": "wscxr",
+                        "n_normal": 400,
+                        "n_calibration": 100,
+                        "k": 16,
+                        "seed": 0,
+                    },
+                    "warnings": [],
+                }
+            ]
+        }
+    )
+
+    default: bool = Field(description="Whether it answers requests that name no model.")
+    backbone: BackboneFacts
+    input: InputConfig = Field(description="How a radiograph becomes a model input.")
+    p: int = Field(ge=1, description="Side of the neighbourhood of a patch feature.")
+    score_rule: ScoreRule = Field(description="How the map becomes one score.")
+    calibration: CalibrationFacts
+    training: TrainingFacts
+    warnings: list[str] = Field(description="What a reader of its scores must know.")
+
+    @classmethod
+    def of(cls, bundle: Bundle, registry: Registry) -> "ModelSummary":
+        """Summarise one of the loaded bundles."""
+        manifest = bundle.manifest
+        calibration = manifest.calibration
+        return cls(
+            **bundle.identity.model_dump(),
+            default=bundle is registry.default,
+            backbone=BackboneFacts.model_validate(manifest.backbone),
+            input=manifest.input,
+            p=manifest.p,
+            score_rule=manifest.score_rule,
+            calibration=CalibrationFacts(
+                threshold=calibration.threshold,
+                false_alarm_rate=calibration.false_alarm_rate,
+                expected_false_alarm_rate=calibration.expected_false_alarm_rate,
+                n=len(calibration.scores),
+            ),
+            training=TrainingFacts.model_validate(manifest.training),
+            warnings=manifest.warnings,
+        )
+
+
+class ModelDetail(ModelSummary):
+    """A loaded bundle with its model card."""
+
+    card: str = Field(description="The model card, Markdown.")
+
+
+class ModelList(BaseModel):
+    """Every loaded bundle, by name."""
+
+    models: list[ModelSummary]
+
+
+@router.get("/v1/models", responses=problems(Unauthorized, NotReady, ShuttingDown))
 async def list_models(registry: RegistryDep) -> ModelList:
     """Every loaded bundle: facts, calibration, warnings."""
-    return ModelList(models=[_summary(registry, bundle) for bundle in registry.bundles])
+    return ModelList(models=[ModelSummary.of(bundle, registry) for bundle in registry.bundles])
 
 
-@router.get("/v1/models/{name}", responses=problems(401, 404, 422, 503))
+@router.get(
+    "/v1/models/{name}",
+    responses=problems(Unauthorized, ModelNotFound, InvalidRequest, NotReady, ShuttingDown),
+)
 async def read_model(
     registry: RegistryDep, name: Annotated[str, Path(description="Name of the model.")]
 ) -> ModelDetail:
     """One loaded bundle, with its model card."""
-    bundle = registry.get(name)
-    return ModelDetail(**dict(_summary(registry, bundle)), card=bundle.card)
-
-
-def _summary(registry: Registry, bundle: Bundle) -> ModelSummary:
-    manifest = bundle.manifest
-    calibration = manifest.calibration
-    return ModelSummary(
-        **bundle.identity.model_dump(),
-        default=bundle is registry.default,
-        backbone=BackboneFacts.model_validate(manifest.backbone),
-        input=manifest.input,
-        p=manifest.p,
-        score_rule=manifest.score_rule,
-        calibration=CalibrationFacts(
-            threshold=calibration.threshold,
-            false_alarm_rate=calibration.false_alarm_rate,
-            expected_false_alarm_rate=calibration.expected_false_alarm_rate,
-            n=len(calibration.scores),
-        ),
-        training=TrainingFacts.model_validate(manifest.training),
-        warnings=manifest.warnings,
-    )
+    bundle = registry.get(name).bundle
+    return ModelDetail(**dict(ModelSummary.of(bundle, registry)), card=bundle.card)

@@ -1,59 +1,135 @@
 """Radiographs in, scores and anomaly maps out."""
 
-import asyncio
-from collections.abc import Sequence
-from uuid import uuid4
+import base64
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.answers import to_headers, to_map_data, to_result
 from service.api.dependencies import (
+    UPLOAD_ERRORS,
     AssumedDep,
     FileDep,
     FilesDep,
-    MapChoice,
-    MapChoiceDep,
     PipelineDep,
-    StyleQuery,
+    while_connected,
 )
-from service.api.maps import PngResponse, keep_map
-from service.api.schemas import (
-    BatchItem,
-    BatchResult,
+from service.api.maps import PNG_ANSWER, MapsDep, PngResponse, map_url
+from service.errors import BatchTooLarge, MapTooLarge
+from service.http.problems import Problem, problems, to_problem
+from service.scoring.analysis import (
+    EXAMPLE,
+    Analysis,
+    AnalysisResult,
     MapData,
-    MapDelivery,
     MapLink,
-    PredictionResult,
+    Render,
+    header_name,
+    render_map,
+    render_nothing,
+    score_headers,
 )
-from service.http.disconnect import while_connected
-from service.http.documented import PREDICT_PROBLEMS, SCORED_PNG_RESPONSE
-from service.http.problems import to_problem
-from service.scoring.batching import Ticket
-from service.scoring.drawing import map_drawer
-from service.scoring.pipeline import Draw, Outcome, Pipeline
-from wscxr.imaging import Assumed
-from wscxr.results.png import MapStyle
+from wscxr.errors import CorruptImage
+from wscxr.prediction import Prediction
+from wscxr.results.png import MapStyle, raw_scale
 
 router = APIRouter(tags=["predict"])
 
 
-@router.post("/v1/predict", responses=PREDICT_PROBLEMS)
+class MapDelivery(StrEnum):
+    """How an anomaly map is delivered with a JSON answer."""
+
+    NONE = "none"
+    URL = "url"
+    BASE64 = "base64"
+
+
+StyleQuery = Annotated[
+    MapStyle,
+    Query(
+        description="overlay: coloured over the radiograph; heat: the colours alone; "
+        "raw16: 16-bit grey with the scale of the scores in the PNG's text chunks."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class RequestedMap:
+    """Renders the anomaly map of a JSON answer, and delivers it, as the query says."""
+
+    request: Request
+    maps: MapsDep
+    delivery: Annotated[
+        MapDelivery,
+        Query(alias="map", description="Whether the anomaly map comes along, and how."),
+    ] = MapDelivery.NONE
+    style: StyleQuery = MapStyle.OVERLAY
+
+    @property
+    def render(self) -> Render[bytes | None]:
+        """What the pipeline is to render."""
+        return render_nothing if self.delivery is MapDelivery.NONE else render_map(self.style)
+
+    def deliver(self, analysis: Analysis[bytes | None]) -> AnalysisResult:
+        """Put the map into the result, or behind the URL that the result then holds.
+
+        Raises
+        ------
+        MapTooLarge
+            The map is larger than all the memory for maps behind a URL.
+        """
+        result, png = analysis
+        if png is None:
+            return result
+        found: MapData | MapLink
+        if self.delivery is MapDelivery.BASE64:
+            found = MapData(style=self.style, base64=base64.b64encode(png).decode())
+        else:
+            self.maps.put(result.id, png)
+            found = MapLink(style=self.style, url=map_url(self.request, result.id))
+        return result.model_copy(update={"map": found})
+
+
+RequestedMapDep = Annotated[RequestedMap, Depends()]
+
+
+@router.post("/v1/predict", responses=problems(*UPLOAD_ERRORS, MapTooLarge))
 async def predict(
     request: Request,
     pipeline: PipelineDep,
     data: FileDep,
-    choice: MapChoiceDep,
+    chosen: RequestedMapDep,
     assume: AssumedDep,
-) -> PredictionResult:
+) -> AnalysisResult:
     """Score one radiograph; with `map`, draw its anomaly map too."""
-    outcome = await score_one(request, pipeline, data, choice.draw, assume)
-    return _result(request, request.state.request_id, outcome, choice)
+    result_id = UUID(request.state.request_id)
+    work = pipeline.analyse(data, chosen.render, assume, result_id=result_id)
+    return chosen.deliver(await while_connected(request, work))
 
 
 @router.post(
     "/v1/predict/map",
     response_class=PngResponse,
-    responses={200: SCORED_PNG_RESPONSE, **PREDICT_PROBLEMS},
+    responses={
+        200: {
+            **PNG_ANSWER,
+            "headers": {
+                **score_headers(),
+                header_name("score_offset"): {
+                    "description": "raw16 only: score = offset + slope * grey value.",
+                    "schema": {"type": "number"},
+                },
+                header_name("score_slope"): {
+                    "description": "raw16 only: see X-Score-Offset.",
+                    "schema": {"type": "number"},
+                },
+            },
+        },
+        **problems(*UPLOAD_ERRORS),
+    },
 )
 async def predict_map(
     request: Request,
@@ -63,70 +139,72 @@ async def predict_map(
     style: StyleQuery = MapStyle.OVERLAY,
 ) -> PngResponse:
     """Score one radiograph and answer with its anomaly map; the scores are in the headers."""
-    outcome = await score_one(request, pipeline, data, map_drawer(style), assume)
-    headers = to_headers(request.state.request_id, outcome, style)
-    return PngResponse(outcome.drawn, headers=headers)
+
+    def render(prediction: Prediction) -> tuple[bytes, dict[str, str]]:
+        scale = raw_scale(prediction.anomaly_map)
+        numbers = {"score_offset": scale.offset, "score_slope": scale.slope}
+        headers = {header_name(name): repr(value) for name, value in numbers.items()}
+        return prediction.png(style), headers if style is MapStyle.RAW16 else {}
+
+    result_id = UUID(request.state.request_id)
+    work = pipeline.analyse(data, render, assume, result_id=result_id)
+    result, (png, scale) = await while_connected(request, work)
+    return PngResponse(png, headers={**result.headers(), **scale})
 
 
-@router.post("/v1/predict/batch", responses=PREDICT_PROBLEMS)
+class BatchItem(BaseModel):
+    """The result or the error of one file; one of the two is null."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int = Field(ge=0, description="Place of the file in the request, from 0.")
+    result: AnalysisResult | None = None
+    error: Problem | None = None
+
+
+class BatchResult(BaseModel):
+    """One item per file, in the order of the request."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": EXAMPLE["id"],
+                    "items": [
+                        {"index": 0, "result": EXAMPLE, "error": None},
+                        {
+                            "index": 1,
+                            "result": None,
+                            "error": Problem.of(CorruptImage(), str(EXAMPLE["id"])).model_dump(),
+                        },
+                    ],
+                }
+            ]
+        },
+    )
+
+    id: UUID = Field(description="Id of the request.")
+    items: list[BatchItem]
+
+
+@router.post("/v1/predict/batch", responses=problems(*UPLOAD_ERRORS, BatchTooLarge))
 async def predict_batch(
     request: Request,
     pipeline: PipelineDep,
     files: FilesDep,
-    choice: MapChoiceDep,
+    chosen: RequestedMapDep,
     assume: AssumedDep,
 ) -> BatchResult:
     """Score several radiographs: one result or one error for each, in order."""
-    with pipeline.batcher.admit(len(files)) as tickets:
-        outcomes = await while_connected(
-            request, _score_all(pipeline, tickets, files, choice.draw, assume)
-        )
-    items = [_item(request, place, outcome, choice) for place, outcome in enumerate(outcomes)]
-    return BatchResult(id=request.state.request_id, items=items)
-
-
-async def score_one(
-    request: Request, pipeline: Pipeline, data: bytes, draw: Draw | None, assume: Assumed
-) -> Outcome:
-    """Score one file for as long as the client waits; errors as `Pipeline.run`."""
-    with pipeline.batcher.admit(1) as tickets:
-        return await while_connected(request, pipeline.run(tickets[0], data, draw, assume))
-
-
-async def _score_all(
-    pipeline: Pipeline,
-    tickets: list[Ticket],
-    files: list[bytes],
-    draw: Draw | None,
-    assume: Assumed,
-) -> Sequence[Outcome | BaseException]:
-    runs = [pipeline.run(*pair, draw, assume) for pair in zip(tickets, files, strict=True)]
-    return await asyncio.gather(*runs, return_exceptions=True)
-
-
-def _result(
-    request: Request, result_id: str, outcome: Outcome, choice: MapChoice
-) -> PredictionResult:
-    anomaly_map: MapLink | MapData | None = None
-    if outcome.drawn is not None and choice.delivery is MapDelivery.BASE64:
-        anomaly_map = to_map_data(outcome.drawn, choice.style)
-    elif outcome.drawn is not None:
-        url = keep_map(request, result_id, outcome.drawn)
-        anomaly_map = MapLink(style=choice.style, url=url)
-    return to_result(result_id, outcome, anomaly_map)
-
-
-def _item(
-    request: Request,
-    place: int,
-    outcome: Outcome | BaseException,
-    choice: MapChoice,
-) -> BatchItem:
-    try:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        result = _result(request, str(uuid4()), outcome, choice)
-        return BatchItem(index=place, result=result, error=None)
-    except Exception as error:  # noqa: BLE001 - one file's failure is that file's answer alone
-        problem = to_problem(error, request.state.request_id)
-        return BatchItem(index=place, result=None, error=problem)
+    found = await while_connected(request, pipeline.analyse_many(files, chosen.render, assume))
+    request_id = request.state.request_id
+    items = []
+    for index, analysis in enumerate(found):
+        try:
+            if isinstance(analysis, BaseException):
+                raise analysis
+            items.append(BatchItem(index=index, result=chosen.deliver(analysis)))
+        except Exception as error:  # noqa: BLE001 - one file's failure is that file's answer alone
+            items.append(BatchItem(index=index, error=to_problem(error, request_id)))
+    return BatchResult(id=request_id, items=items)

@@ -1,22 +1,193 @@
-"""Studies that lie in a PACS."""
+"""Studies in a PACS, analysed on request: jobs that are polled or waited for."""
 
-from typing import Annotated
-from uuid import UUID
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID, uuid4
 
+from cachetools import TTLCache
 from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from service.api.dependencies import PipelineDep
-from service.http.disconnect import while_connected
-from service.http.documented import problems
-from service.pacs.jobs import Job, StudyJobs
+from service import errors
+from service.api.dependencies import PipelineDep, while_connected
+from service.errors import (
+    InternalError,
+    InvalidRequest,
+    JobNotFound,
+    PacsNotConfigured,
+    QueueFull,
+    ServiceError,
+    TryLater,
+    Unauthorized,
+)
+from service.http.problems import problems
+from service.pacs.errors import AnalyserFault, AnalyserUnavailable, Refused
+from service.scoring.analysis import render_dicom
+from service.scoring.pipeline import Pipeline
+from service.settings import Settings
+from wscxr.errors import ImageError, WscxrError
+from wscxr.options import validated
+from wscxr.results.dicom.identity import ResultKind
+
+if TYPE_CHECKING:
+    from service.pacs.settings import PacsSettings
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["pacs"])
+
+_AT_ONCE = 16
+_KEPT, _KEPT_S = 1000, 3600
+
+
+class JobInstance(BaseModel):
+    """One instance of the study."""
+
+    sop_instance_uid: str = Field(description="SOP Instance UID (0008,0018).")
+    outcome: Literal["stored", "present", "own", "skipped", "gone", "failed"] = Field(
+        description="stored, or present already: its results are in the PACS; own: it is a result."
+    )
+    code: str | None = Field(description="Why it was skipped or failed.")
+
+
+class Job(BaseModel):
+    """The analysis of one study."""
+
+    id: UUID
+    status: Literal["running", "done", "failed"] = Field(
+        description="failed: not even tried, or an instance failed."
+    )
+    code: str | None = Field(default=None, description="Why the whole study failed.")
+    instances: list[JobInstance] = Field(default=[], description="Empty until the job ended.")
+
+
+class PipelineAnalyser:
+    """Scores with a loaded model, in this process. See `service.pacs.bridge.Analyser`."""
+
+    def __init__(self, pipeline: Pipeline, kinds: Sequence[ResultKind]) -> None:
+        self._pipeline = pipeline
+        self._kinds = kinds
+
+    async def analyse(self, data: bytes) -> list[bytes]:
+        """See `service.pacs.bridge.Analyser.analyse`."""
+        try:
+            _, files = await self._pipeline.analyse(data, render_dicom(self._kinds))
+        except ImageError as error:
+            raise Refused(error.code) from error
+        except TryLater as error:
+            raise AnalyserUnavailable from error
+        except ServiceError as error:
+            raise AnalyserFault from error
+        return files
+
+    async def probe(self) -> None:
+        """See `service.pacs.bridge.Analyser.probe`; a loaded model always works."""
+
+
+class StudyJobs:
+    """Runs jobs, and remembers for an hour how they ended.
+
+    The settings of the PACS are ``WSCXR_PACS_...`` variables.
+
+    Raises
+    ------
+    ConfigError
+        The settings of the PACS cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._kinds = settings.dicom_results
+        self._pacs = _pacs_settings()
+        self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._ended: TTLCache[UUID, Job] = TTLCache(_KEPT, _KEPT_S)
+
+    def start(self, study: str, pipeline: Pipeline) -> Job:
+        """Start the analysis of a study.
+
+        Raises
+        ------
+        PacsNotConfigured
+            There is no PACS.
+        QueueFull
+            Too many jobs are under way.
+        """
+        if self._pacs is None:
+            raise PacsNotConfigured
+        if len(self._running) >= _AT_ONCE:
+            raise QueueFull
+        job = uuid4()
+        self._running[job] = asyncio.create_task(self._run(job, self._pacs, study, pipeline))
+        return self.get(job)
+
+    def get(self, job: UUID) -> Job:
+        """Look up how a job stands.
+
+        Raises
+        ------
+        JobNotFound
+            No job has that id.
+        """
+        if job in self._running:
+            return Job(id=job, status="running")
+        ended: Job | None = self._ended.get(job)
+        if ended is None:
+            raise JobNotFound
+        return ended
+
+    async def wait(self, job: UUID) -> Job:
+        """Wait until a job ends; when this is cancelled, the job goes on."""
+        if (task := self._running.get(job)) is not None:
+            await asyncio.wait({task})
+        return self.get(job)
+
+    async def close(self) -> None:
+        """Stop all jobs; their studies can be sent for analysis again."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, job: UUID, pacs: "PacsSettings", study: str, pipeline: Pipeline) -> None:
+        # Not above: a service without a PACS needs none of the extra [dicom].
+        from service.pacs.commands import analyse
+
+        try:
+            done = await analyse(pacs, study, PipelineAnalyser(pipeline, self._kinds))
+            instances = [
+                JobInstance(
+                    sop_instance_uid=item.instance.sop,
+                    outcome=item.outcome.ending.value,
+                    code=item.outcome.code,
+                )
+                for item in done
+            ]
+            failed = any(instance.outcome == "failed" for instance in instances)
+            status: Literal["failed", "done"] = "failed" if failed else "done"
+            self._ended[job] = Job(id=job, status=status, instances=instances)
+        except WscxrError as error:
+            self._ended[job] = Job(id=job, status="failed", code=error.code)
+        except Exception:
+            logger.exception("job failed", extra={"job": str(job)})
+            self._ended[job] = Job(id=job, status="failed", code=InternalError.code)
+        finally:
+            del self._running[job]
+
+
+def _pacs_settings() -> "PacsSettings | None":
+    if not os.environ.get("WSCXR_PACS_URL"):
+        return None
+    from service.pacs.settings import PacsSettings
+
+    return validated(PacsSettings, {})
 
 
 async def get_jobs(request: Request) -> StudyJobs:
     """The jobs of the app."""
-    jobs: StudyJobs = request.app.state.studies
+    jobs: StudyJobs = request.app.state.jobs
     return jobs
 
 
@@ -28,7 +199,16 @@ JobsDep = Annotated[StudyJobs, Depends(get_jobs)]
     status_code=202,
     responses={
         200: {"model": Job, "description": "The job ended."},
-        **problems(401, 404, 422, 503),
+        **problems(
+            Unauthorized,
+            PacsNotConfigured,
+            errors.ModelNotFound,
+            errors.ModelRequired,
+            InvalidRequest,
+            errors.NotReady,
+            QueueFull,
+            errors.ShuttingDown,
+        ),
     },
 )
 async def analyze_study(
@@ -46,7 +226,7 @@ async def analyze_study(
 
     Doing it twice stores nothing twice.
     """
-    await request.body()  # there is none; but until it is read, nobody learns that the client left
+    await request.body()  # it is empty, but only with it read does a disconnect show
     job = jobs.start(study_instance_uid, pipeline)
     if not wait:
         return job
@@ -54,7 +234,7 @@ async def analyze_study(
     return await while_connected(request, jobs.wait(job.id))
 
 
-@router.get("/v1/jobs/{job_id}", responses=problems(401, 404, 422))
+@router.get("/v1/jobs/{job_id}", responses=problems(Unauthorized, JobNotFound, InvalidRequest))
 async def read_job(jobs: JobsDep, job_id: Annotated[UUID, Path(description="Its id.")]) -> Job:
     """How the analysis of a study stands; kept for an hour after its end."""
     return jobs.get(job_id)

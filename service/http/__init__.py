@@ -1,1 +1,1 @@
-"""What every request passes: limits, keys, request ids, problem documents."""
+"""What every request passes: request ids, API key, body limits, problem documents."""

@@ -8,7 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import problem_response
-from service.scoring.metrics import Metrics
+from service.prometheus import Metrics
 
 logger = logging.getLogger("service.http.access")
 
@@ -16,17 +16,10 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 
 
 class AccessMiddleware:
-    """Gives each request a fresh id and writes one line about it.
+    """Gives each request a fresh id, logs one line about it, and counts it.
 
     The line and the metrics hold the route's template, never the path or the query, and nothing
     else a client chose.
-
-    Parameters
-    ----------
-    app
-        What it wraps.
-    metrics
-        Where requests are counted.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -39,7 +32,7 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        # An id of the client's own would put client data into the log.
+        # An id that the client chose would put client data into the log.
         request_id = str(uuid4())
         state = scope.setdefault("state", {})
         state.update(request_id=request_id, outcome="ok")
@@ -57,7 +50,7 @@ class AccessMiddleware:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception as error:  # noqa: BLE001 - nothing gets past here to a log of its own
+        except Exception as error:  # noqa: BLE001 - no other layer may log it with its message
             response = problem_response(error, scope)
             if not status:
                 await response(scope, receive, send_with_id)

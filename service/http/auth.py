@@ -15,25 +15,17 @@ from service.http.problems import problem_response
 OPEN_PATHS = frozenset(
     {"/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
 )
-"""Paths that need no key; every other one does, so that a new one is never open by accident."""
+"""The only paths that need no key, so that no new one is open by accident."""
 
 DECLARED_SECURITY: list[Depends] = [
     Security(APIKeyHeader(name="X-API-Key", auto_error=False)),
     Security(HTTPBearer(auto_error=False)),
 ]
-"""For the OpenAPI document; `ApiKeyMiddleware` does the work."""
+"""The key in the OpenAPI document; `ApiKeyMiddleware` checks it."""
 
 
 class ApiKeyMiddleware:
-    """Refuses requests without the key, before their body is read.
-
-    Parameters
-    ----------
-    app
-        What it wraps.
-    key
-        The key.
-    """
+    """Refuses requests without the API key, before their body is read."""
 
     def __init__(self, app: ASGIApp, key: SecretStr) -> None:
         self._app = app

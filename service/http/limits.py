@@ -1,4 +1,4 @@
-"""Bounds on the body of a request, held before any of it is read."""
+"""Limits on request bodies, applied before and while they are read."""
 
 import asyncio
 
@@ -12,16 +12,16 @@ from service.http.problems import problem_response
 
 
 class BodyLimitMiddleware:
-    """Refuses bodies above a size: by their announced length, and by counting what comes.
+    """Refuses bodies that are too large, by their announced length and by counting what arrives.
 
     Parameters
     ----------
     app
-        What it wraps.
+        The next layer.
     max_bytes
         Largest body, in bytes.
     max_held_bytes
-        Bodies held at once, in bytes: of all requests that are not answered yet.
+        Largest sum of the bodies of all requests that are not answered yet, in bytes.
     timeout_s
         How long a body may take to arrive, in seconds.
     """
@@ -47,11 +47,11 @@ class BodyLimitMiddleware:
         arrived = False
         deadline = asyncio.get_running_loop().time() + self._timeout_s
 
-        # Of all exceptions FastAPI lets only HTTPException through from its form parser.
+        # HTTPException is the only exception that FastAPI lets through from its form parser.
         async def receive_counted() -> Message:
             nonlocal received, arrived
             try:
-                # A body that is all there is followed by nothing but the disconnect.
+                # Once the body is complete, only the disconnect can follow.
                 async with asyncio.timeout_at(None if arrived else deadline):
                     message = await receive()
             except TimeoutError:
@@ -76,16 +76,10 @@ def _announced_bytes(scope: Scope) -> int:
     try:
         return int(Headers(scope=scope).get("content-length", "0"))
     except ValueError:
-        return 0  # what really comes is counted anyway
+        return 0  # what arrives is counted anyway
 
 
 def keep_uploads_in_memory(max_bytes: int) -> None:
-    """Make Starlette never write an upload to a temporary file: it is patient data.
-
-    Parameters
-    ----------
-    max_bytes
-        Largest body that can arrive, in bytes.
-    """
+    """Keep uploads of at most so many bytes out of temporary files: they are patient data."""
     # A documented class attribute; there is no setting for one app alone.
     MultiPartParser.spool_max_size = max(MultiPartParser.spool_max_size, max_bytes)

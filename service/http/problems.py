@@ -5,76 +5,76 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from service.api.schemas import Problem
-from service.errors import (
-    BodyTooLarge,
-    ClientGone,
-    InferenceFailed,
-    InternalError,
-    InvalidRequest,
-    MalformedBody,
-    MethodNotAllowed,
-    MissingFile,
-    NotFound,
-    QueueFull,
-    ServiceError,
-    UploadTooSlow,
-)
-from wscxr.errors import FileTooLarge, ImageError, TooManyPixels, UnsupportedFormat
+from service import errors
+from service.errors import InferenceFailed, InternalError, InvalidRequest, MissingFile, ServiceError
+from wscxr.errors import ImageError, WscxrError
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
-AnswerableError = ServiceError | ImageError
-"""What is told to the client as it is."""
-
-_IMAGE_STATUS: dict[type[ImageError], int] = {
-    FileTooLarge: 413,
-    TooManyPixels: 413,
-    UnsupportedFormat: 415,
-}
+Responses = dict[int | str, dict[str, Any]]
+"""FastAPI's description of the answers of a route, by HTTP status."""
 
 _HTTP_ERRORS: dict[int, type[ServiceError]] = {
-    400: MalformedBody,
-    404: NotFound,
-    405: MethodNotAllowed,
-    408: UploadTooSlow,
-    413: BodyTooLarge,
-    503: QueueFull,
+    400: errors.MalformedBody,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    408: errors.UploadTooSlow,
+    413: errors.BodyTooLarge,
+    503: errors.QueueFull,
 }
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes them; match on `code`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(description="URN of the kind of error; holds the code.")
+    title: str = Field(description="The kind of error, for people.")
+    status: int = Field(ge=400, le=599, description="HTTP status.")
+    detail: str = Field(description="What happened this time, for people.")
+    code: str = Field(description="The kind of error, for programs; never changes.")
+    request_id: str = Field(description="Id of the request; the log has it too.")
+
+    @classmethod
+    def of(cls, error: WscxrError, request_id: str) -> "Problem":
+        """Describe an error that clients may see."""
+        return cls(
+            type=f"urn:wscxr:problem:{error.code}",
+            title=error.code.replace("_", " ").capitalize(),
+            status=error.status,
+            detail=str(error),
+            code=error.code,
+            request_id=request_id,
+        )
 
 
 def to_problem(error: Exception, request_id: str) -> Problem:
-    """Describe an error to the client.
+    """Describe any error to a client, and log what only the operator may read.
 
     Parameters
     ----------
     error
-        What happened; anything but a `ServiceError` or `ImageError` becomes ``internal_error``
-        and goes into the log.
+        What happened. `ServiceError` and `ImageError` reach the client as they are; anything else
+        is logged and becomes ``internal_error``.
     request_id
         Id of the request.
     """
-    if not isinstance(error, AnswerableError):
+    if not isinstance(error, ServiceError | ImageError):
         logger.error("unexpected error", exc_info=error, extra={"request_id": request_id})
         error = InternalError()
     elif isinstance(error, InferenceFailed):
         cause = error.__cause__
         logger.error("inference failed", exc_info=cause, extra={"request_id": request_id})
-    return Problem(
-        type=f"urn:wscxr:problem:{error.code}",
-        title=error.code.replace("_", " ").capitalize(),
-        status=_status(error),
-        detail=str(error),
-        code=error.code,
-        request_id=request_id,
-    )
+    return Problem.of(error, request_id)
 
 
 def problem_response(error: Exception, scope: Scope) -> JSONResponse:
@@ -89,9 +89,27 @@ def problem_response(error: Exception, scope: Scope) -> JSONResponse:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Have the app answer every error it foresees with a problem."""
+    """Answer every expected error of an app with a problem."""
     for kind in (ServiceError, ImageError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer)
+
+
+def problems(*kinds: type[WscxrError]) -> Responses:
+    """Describe in the OpenAPI document the errors that a route may answer with.
+
+    Each HTTP status lists its codes with their summaries, and has one example for each code.
+    """
+    found: Responses = {}
+    for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
+        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+        empty = {"description": "", "content": {MEDIA_TYPE: content}}
+        answer = found.setdefault(kind.status, empty)
+        answer["description"] += f"\n- `{kind.code}`: {kind.summary}"
+        example = Problem.of(kind(), "0b0e4a0e-6f0b-4c39-8f0b-2f6f7d1c9a55")
+        answer["content"][MEDIA_TYPE]["examples"][kind.code] = {"value": example.model_dump()}
+    for answer in found.values():
+        answer["description"] = answer["description"].lstrip("\n")
+    return found
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
@@ -117,11 +135,5 @@ def _from_validation(error: RequestValidationError) -> ServiceError:
 
 def _from_http(error: HTTPException) -> ServiceError:
     if isinstance(error.__cause__, ClientDisconnect):
-        return ClientGone()
+        return errors.ClientGone()
     return _HTTP_ERRORS.get(error.status_code, InternalError)()
-
-
-def _status(error: AnswerableError) -> int:
-    if isinstance(error, ServiceError):
-        return error.status
-    return _IMAGE_STATUS.get(type(error), 422)

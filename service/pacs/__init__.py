@@ -1,6 +1,6 @@
-"""The bridge to a PACS: studies are pulled, scored, and their results pushed back.
+"""The bridge to a PACS: pulls radiographs, has them scored, and stores the results.
 
-The archive is the queue. What arrived is learnt from the archive, results go into the archive, and
-only when they were read back from there is an arrival finished. Results carry fixed UIDs, so work
-that is repeated after a crash, or done by two watchers at once, stores the same objects again.
+The archive is the queue. The bridge learns from the archive what arrived, stores results there, and
+finishes an arrival only when the results can be read back. Results carry fixed UIDs, so work that
+is repeated after a crash, or done by two watchers at once, stores the same objects again.
 """

@@ -1,16 +1,18 @@
-"""One instance's way: look at it, pull it, have it scored, push the results, see them there."""
+"""One instance's way: header read, file pulled, scored, results stored and read back."""
 
-from collections.abc import Callable, Collection
+import json
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-from pydicom.dataset import Dataset
-
-from service.pacs.analyser import Analyser
-from service.pacs.dicomweb import DicomWeb
-from service.pacs.errors import AnalyserFault, InstanceGone, Refused
-from service.pacs.instance import Instance
+from service.multipart import dicom_files
+from service.pacs.dicomweb import DicomWeb, Instance
+from service.pacs.errors import AnalyserFault, AnalyserRefuses, InstanceGone, Refused
+from service.pacs.transport import Answer, Server
 from wscxr.errors import MultiFrameImage, OutOfScope, WrongModality
+from wscxr.results.dicom.identity import is_own_result
 
 
 class Ending(StrEnum):
@@ -19,7 +21,7 @@ class Ending(StrEnum):
     Attributes
     ----------
     STORED
-        Its results were stored, and read back.
+        Its results were stored and read back.
     PRESENT
         Its results were there already.
     OWN
@@ -29,7 +31,7 @@ class Ending(StrEnum):
     GONE
         It is not in the archive any more.
     FAILED
-        It failed for good, and was set aside.
+        It failed for good.
     """
 
     STORED = "stored"
@@ -48,32 +50,74 @@ class Outcome:
     code: str | None = None
 
 
-class Bridge:
-    """Takes instances from the archive to the analyser and back.
+class Analyser(Protocol):
+    """Scores a radiograph and makes its result objects."""
+
+    async def analyse(self, data: bytes) -> list[bytes]:
+        """Score one DICOM file and make its result objects, each a DICOM file.
+
+        The same file must always give objects with the same UIDs.
+
+        Raises
+        ------
+        Refused
+            The file cannot be scored, or is not to be.
+        ServerUnavailable, ServerFault
+            Scoring does not work now, or failed this time.
+        """
+        ...
+
+    async def probe(self) -> None:
+        """Check that scoring works at all; errors as `analyse`, but never `Refused`."""
+        ...
+
+
+class ServiceAnalyser:
+    """Scores with the scoring service, over HTTP. See `Analyser`.
 
     Parameters
     ----------
-    archive
-        Where instances are, and results go.
-    analyser
-        Who scores.
-    modalities
-        Modalities (PS3.3, C.7.3.1.1.1) that are pulled; others are skipped on their header.
-    is_own
-        Whether a header is that of a result.
+    model
+        Name of the model to score with; None when the service has one only.
     """
 
-    def __init__(
-        self,
-        archive: DicomWeb,
-        analyser: Analyser,
-        modalities: Collection[str],
-        is_own: Callable[[Dataset], bool],
-    ) -> None:
+    def __init__(self, server: Server, model: str | None) -> None:
+        self._server = server
+        self._params = {} if model is None else {"model": model}
+
+    async def analyse(self, data: bytes) -> list[bytes]:
+        """See `Analyser.analyse`."""
+        answer = await self._server.send("POST", "v1/predict/dicom", params=self._params, file=data)
+        if answer.status >= 400:
+            raise _refusal(answer)
+        try:
+            files = dicom_files(answer.content_type, answer.body)
+        except ValueError:
+            raise AnalyserFault from None
+        if not files:
+            raise AnalyserFault
+        return files
+
+    async def probe(self) -> None:
+        """See `Analyser.probe`."""
+        answer = await self._server.send("GET", "health/ready")
+        if answer.status >= 400:
+            raise AnalyserRefuses
+
+
+class Bridge:
+    """Takes instances from the archive to the analyser, and results back.
+
+    Parameters
+    ----------
+    modalities
+        Modalities (PS3.3, C.7.3.1.1.1) that are pulled; others are skipped on their header.
+    """
+
+    def __init__(self, archive: DicomWeb, analyser: Analyser, modalities: Collection[str]) -> None:
         self._archive = archive
         self._analyser = analyser
         self._modalities = frozenset(modalities)
-        self._is_own = is_own
 
     async def process(self, instance: Instance) -> Outcome:
         """Do all that is to be done for one instance; doing it again changes nothing.
@@ -82,8 +126,8 @@ class Bridge:
         ------
         Refused
             It cannot be scored.
-        Unavailable, Faulty
-            Not now, or not this time.
+        ServerUnavailable, ServerFault
+            A server does not work now, or failed this time.
         """
         try:
             return await self._process(instance)
@@ -95,11 +139,11 @@ class Bridge:
             return Outcome(Ending.SKIPPED, refusal.reason)
 
     async def probe(self) -> None:
-        """Find out whether archive and analyser work at all.
+        """Check that archive and analyser work at all.
 
         Raises
         ------
-        Unavailable, Faulty
+        ServerUnavailable, ServerFault
             One of them does not.
         """
         await self._archive.probe()
@@ -107,7 +151,7 @@ class Bridge:
 
     async def _process(self, instance: Instance) -> Outcome:
         header = await self._archive.header(instance)
-        if self._is_own(header):
+        if is_own_result(header):
             return Outcome(Ending.OWN)
         if str(header.get("Modality", "")) not in self._modalities:
             return Outcome(Ending.SKIPPED, WrongModality.code)
@@ -137,3 +181,27 @@ def _codes(kind: type[OutOfScope]) -> set[str]:
 
 SCOPE_CODES = frozenset({MultiFrameImage.code, *_codes(OutOfScope)})
 """Codes of sound objects that are not to be scored."""
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+# The request is at fault, not the file in it: every other file would meet the same.
+_SETUP_STATUS = frozenset({404, 405})
+_SETUP_CODES = frozenset({"invalid_request", "missing_file", "model_required", "too_many_files"})
+_TOO_SLOW = 408
+
+
+def _refusal(answer: Answer) -> Exception:
+    code = _problem_code(answer.body)
+    if answer.status == _TOO_SLOW:
+        return AnalyserFault()
+    if answer.status in _SETUP_STATUS or code in _SETUP_CODES:
+        return AnalyserRefuses()
+    return Refused(code or f"http_{answer.status}")
+
+
+def _problem_code(body: bytes) -> str | None:
+    try:
+        code = json.loads(body)["code"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    # Anything else might carry what is not to be logged or kept.
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None

@@ -1,37 +1,29 @@
-"""What the command line and the service ask of the bridge."""
+"""The bridge put together from settings, and what the command line and the service do with it."""
 
 import asyncio
 import contextlib
 import logging
 import signal
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from service.pacs.analyser import Analyser, ServiceAnalyser
-from service.pacs.assembly import (
-    connected,
-    make_bridge,
-    make_dicomweb,
-    make_retries,
-    make_watcher,
-    opened,
-)
-from service.pacs.bridge import Bridge, Ending, Outcome
-from service.pacs.dicomweb import DicomWeb
-from service.pacs.errors import Faulty, Refused, StudyNotFound
-from service.pacs.instance import Instance, is_uid
-from service.pacs.metrics import PacsMetrics
-from service.pacs.monitor import monitoring
+from service.pacs.bridge import Analyser, Bridge, Ending, Outcome, ServiceAnalyser
+from service.pacs.dicomweb import DicomWeb, Instance, is_uid
+from service.pacs.errors import PacsError, Refused, ServerFault, StudyNotFound
+from service.pacs.feeds import Feed, OrthancFeed, QidoFeed
+from service.pacs.monitor import PacsMetrics, monitoring
 from service.pacs.retries import Retries
 from service.pacs.settings import PacsSettings
-from service.pacs.state import SetAside, State
-from service.pacs.transport import Server
+from service.pacs.state import Failure, State
+from service.pacs.transport import Server, archive_server, service_server
+from service.pacs.watcher import Watcher
 from wscxr.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Done:
+class Analysed:
     """One instance, and how the work on it ended."""
 
     instance: Instance
@@ -57,112 +49,155 @@ async def watch(settings: PacsSettings) -> None:
         if settings.metrics_port is not None:
             listening = monitoring(metrics, settings.metrics_host, settings.metrics_port)
             logger.info("monitoring", extra={"port": stack.enter_context(listening)})
-        async with connected(settings) as (archive, service), opened(settings) as state:
-            retries = make_retries(settings, stop, metrics, patient=True)
-            watcher = make_watcher(settings, archive, service, state, metrics, retries)
+        async with _watcher(settings, stop, metrics, patient=True) as watcher:
             logger.info("watching", extra={"kind": settings.kind, "workers": settings.workers})
             await watcher.run(stop, settings.shutdown_timeout_s)
     logger.info("stopped")
 
 
-async def analyse_study(
-    archive: DicomWeb, bridge: Bridge, retries: Retries, study: str
-) -> list[Done]:
-    """Analyse all instances of a study, one after the other.
+async def analyse(
+    settings: PacsSettings, study: str, analyser: Analyser | None = None
+) -> list[Analysed]:
+    """Analyse one study of the archive.
 
     Parameters
     ----------
-    archive
-        Where the study is.
-    bridge
-        Does the work.
-    retries
-        How often to try again.
     study
         Study Instance UID.
+    analyser
+        Scores in place of the scoring service.
 
     Raises
     ------
     DataError
-        This is no UID.
+        `study` is no UID.
     StudyNotFound
         The archive has no such study.
-    Unavailable, Faulty
+    ServerUnavailable, ServerFault
         A server cannot be used.
     """
+    async with _connected(settings) as (archive, service):
+        web = make_dicomweb(settings, archive)
+        bridge = Bridge(
+            web, analyser or ServiceAnalyser(service, settings.model), settings.modalities
+        )
+        retries = make_retries(settings, asyncio.Event(), PacsMetrics(), patient=False)
+        return await analyse_study(web, bridge, retries, study)
+
+
+async def analyse_study(
+    archive: DicomWeb, bridge: Bridge, retries: Retries, study: str
+) -> list[Analysed]:
+    """Analyse all instances of a study, one after the other; errors as `analyse`."""
     if not is_uid(study):
         raise DataError("this is not a Study Instance UID")
     instances = await retries.run(lambda: archive.instances(study), bridge.probe)
     if not instances:
         raise StudyNotFound
-    return [Done(instance, await _outcome(bridge, retries, instance)) for instance in instances]
+    return [Analysed(found, await _outcome(bridge, retries, found)) for found in instances]
 
 
-async def analyse(settings: PacsSettings, study: str) -> list[Done]:
-    """Analyse a study with the scoring service; errors as `analyse_study`."""
-    async with connected(settings) as (archive, service):
-        analyser = ServiceAnalyser(service, settings.model)
-        return await _analyse(settings, archive, analyser, study)
-
-
-async def analyse_with(settings: PacsSettings, analyser: Analyser, study: str) -> list[Done]:
-    """Analyse a study with whoever scores; errors as `analyse_study`."""
-    async with connected(settings) as (archive, _):
-        return await _analyse(settings, archive, analyser, study)
-
-
-def failures(settings: PacsSettings) -> list[SetAside]:
-    """All instances that are set aside.
+def failures(settings: PacsSettings) -> list[Failure]:
+    """List all instances that failed for good.
 
     Raises
     ------
     StateError
         The state file cannot be used.
     """
-    with contextlib.closing(State(settings.state, str(settings.url))) as state:
+    with _state(settings) as state:
         return state.failures()
 
 
-async def retry(settings: PacsSettings, number: int | None) -> list[tuple[SetAside, Outcome]]:
-    """Work again on what was set aside; what fails again stays there.
+async def retry(settings: PacsSettings, number: int | None) -> list[tuple[Failure, Outcome]]:
+    """Work again on what failed; what fails again stays on the list.
 
     Parameters
     ----------
-    settings
-        All settings.
     number
-        Which one, by `SetAside.id`; None for all.
+        `Failure.id` of one failure; None for all.
 
     Raises
     ------
     DataError
-        There is none of that number.
-    Unavailable
+        No failure has that number.
+    ServerUnavailable
         A server cannot be used.
     """
     chosen = [item for item in failures(settings) if number in (None, item.id)]
     if number is not None and not chosen:
-        raise DataError("nothing of that number is set aside; see `wscxr pacs failed`")
-    metrics = PacsMetrics()
-    retries = make_retries(settings, asyncio.Event(), metrics, patient=False)
-    async with connected(settings) as (archive, service), opened(settings) as state:
-        watcher = make_watcher(settings, archive, service, state, metrics, retries)
+        raise DataError("no failure has that number; see `wscxr pacs failed`")
+    async with _watcher(settings, asyncio.Event(), PacsMetrics(), patient=False) as watcher:
         return [(item, await watcher.work_on(item.key)) for item in chosen]
 
 
-async def _analyse(
-    settings: PacsSettings, server: Server, analyser: Analyser, study: str
-) -> list[Done]:
-    archive = make_dicomweb(settings, server)
-    bridge = make_bridge(settings, archive, analyser)
-    retries = make_retries(settings, asyncio.Event(), PacsMetrics(), patient=False)
-    return await analyse_study(archive, bridge, retries, study)
+def make_dicomweb(settings: PacsSettings, server: Server) -> DicomWeb:
+    """Speak DICOMweb with the PACS."""
+    if settings.kind == "dicomweb":
+        return DicomWeb(server)
+    return DicomWeb(server, f"{settings.dicomweb_path.strip('/')}/")
+
+
+def make_retries(
+    settings: PacsSettings, stop: asyncio.Event, metrics: PacsMetrics, *, patient: bool
+) -> Retries:
+    """Count and log each retry; the arguments are those of `Retries`."""
+
+    def note(error: PacsError) -> None:
+        metrics.failing(error)
+        logger.warning("trying again", extra={"code": error.code})
+
+    return Retries(
+        stop,
+        note,
+        tries=settings.tries,
+        min_pause_s=settings.min_pause_s,
+        max_pause_s=settings.max_pause_s,
+        patient=patient,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _connected(settings: PacsSettings) -> AsyncIterator[tuple[Server, Server]]:
+    """The PACS and the scoring service, until the block ends."""
+    async with contextlib.AsyncExitStack() as stack:
+        servers = archive_server(settings), service_server(settings)
+        for server in servers:
+            stack.push_async_callback(server.close)
+        yield servers
+
+
+def _state(settings: PacsSettings) -> contextlib.closing[State]:
+    return contextlib.closing(State(settings.state, str(settings.url)))
+
+
+@contextlib.asynccontextmanager
+async def _watcher(
+    settings: PacsSettings, stop: asyncio.Event, metrics: PacsMetrics, *, patient: bool
+) -> AsyncIterator[Watcher]:
+    """A watcher of the PACS that has the scoring service score."""
+    async with _connected(settings) as (server, service):
+        with _state(settings) as state:
+            archive = make_dicomweb(settings, server)
+            feed: Feed
+            if settings.kind == "orthanc":
+                feed = OrthancFeed(server, state, from_now=settings.start == "now")
+            else:
+                feed = QidoFeed(archive, state, settings.modalities, settings.since_days)
+            analyser = ServiceAnalyser(service, settings.model)
+            yield Watcher(
+                feed,
+                Bridge(archive, analyser, settings.modalities),
+                state,
+                metrics,
+                make_retries(settings, stop, metrics, patient=patient),
+                workers=settings.workers,
+                poll_s=settings.poll_s,
+            )
 
 
 async def _outcome(bridge: Bridge, retries: Retries, instance: Instance) -> Outcome:
     try:
         return await retries.run(lambda: bridge.process(instance), bridge.probe)
-    except Refused as refusal:
-        return Outcome(Ending.FAILED, refusal.reason)
-    except Faulty as error:
-        return Outcome(Ending.FAILED, error.code)
+    except (Refused, ServerFault) as error:
+        return Outcome(Ending.FAILED, error.reason)

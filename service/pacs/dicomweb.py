@@ -1,15 +1,18 @@
-"""QIDO-RS, WADO-RS and STOW-RS (PS3.18, chapter 10)."""
+"""A DICOMweb client: QIDO-RS, WADO-RS and STOW-RS (PS3.18, chapter 10)."""
 
+import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Self
 
+import pydicom
 from pydicom.dataset import Dataset
 
-from service.http.multipart import RELATED, related
-from service.pacs.errors import InstanceGone, Refused, ResultNotKept
-from service.pacs.instance import Instance, header_from_json, is_uid
-from service.pacs.related import dicom_files
+from service.multipart import RELATED, dicom_files, related
+from service.pacs.errors import InstanceGone, Refused, ResultNotKept, UnreadableHeader
 from service.pacs.transport import Answer, Server
 
 _JSON = {"Accept": "application/dicom+json"}
@@ -17,8 +20,63 @@ _JSON = {"Accept": "application/dicom+json"}
 _ANY_SYNTAX = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 _PAGE = 200
 _UIDS = ("0020000D", "0020000E", "00080018")
+_MODALITY = "00080060"
 _MISSING = frozenset({404, 410})
 _NONE = frozenset({204, 404})
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_MAX_UID = 64
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text has the form of a UID (PS3.5, section 9.1), and so is safe in a URL."""
+    return len(text) <= _MAX_UID and _UID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A DICOM instance, named by its Study, Series and SOP Instance UID.
+
+    Raises
+    ------
+    ValueError
+        One of them is no UID.
+    """
+
+    study: str
+    series: str
+    sop: str
+
+    def __post_init__(self) -> None:
+        if not all(map(is_uid, astuple(self))):
+            raise ValueError("not a UID")
+
+    @classmethod
+    def from_header(cls, header: Dataset) -> Self:
+        """Take the three UIDs from a header."""
+        names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+        return cls(*(str(header.get(name, "")) for name in names))
+
+    @classmethod
+    def from_file(cls, data: bytes) -> Self:
+        """Take the three UIDs from a DICOM file.
+
+        Raises
+        ------
+        ValueError
+            This is no DICOM file, or it lacks one of them.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # their text would show values
+            try:
+                header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+                return cls.from_header(header)
+            except Exception:  # noqa: BLE001 - pydicom raises all sorts of errors on damaged files
+                raise ValueError("not a DICOM file") from None
+
+    @property
+    def path(self) -> str:
+        """Resource of the instance below the root of a DICOMweb server (PS3.18, section 10.4)."""
+        return f"studies/{self.study}/series/{self.series}/instances/{self.sop}"
 
 
 class DicomWeb:
@@ -26,15 +84,13 @@ class DicomWeb:
 
     Parameters
     ----------
-    server
-        Where requests go.
     root
         Path of DICOMweb below the root of the server, with a slash at its end unless empty.
 
     Raises
     ------
-    Unavailable, Faulty
-        All methods: as `Server.send`, and when an answer makes no sense.
+    ServerUnavailable, ServerFault
+        Every method: as `Server.send`, and when an answer makes no sense.
     """
 
     def __init__(self, server: Server, root: str = "") -> None:
@@ -42,7 +98,7 @@ class DicomWeb:
         self._root = root
 
     async def search(self, path: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
-        """All matches of a QIDO-RS query, page by page, each once, in the DICOM JSON model."""
+        """Collect all matches of a QIDO-RS query, each once, in the DICOM JSON model."""
         found: dict[tuple[str, ...], dict[str, Any]] = {}
         while True:
             query = {**params, "limit": _PAGE, "offset": len(found)}
@@ -50,17 +106,25 @@ class DicomWeb:
             page = [] if answer.status in _NONE else self._objects(answer)
             known = len(found)
             found |= {tuple(first(item, uid) for uid in _UIDS): item for item in page}
-            # A server that knows no offset sends its first page again and again.
+            # A server that ignores the offset sends its first page again and again.
             if len(found) == known:
                 return list(found.values())
 
     async def instances(
         self, study: str, modalities: Sequence[str] | None = None
     ) -> list[Instance]:
-        """The instances of a study, of these modalities or of all; none when it is not there."""
+        """List the instances of a study; none when the study is not there.
+
+        Parameters
+        ----------
+        study
+            Study Instance UID.
+        modalities
+            Only series of these modalities (0008,0060); None for all.
+        """
         found = []
         for series in await self.search(f"studies/{study}/series", {}):
-            if modalities is not None and first(series, "00080060") not in modalities:
+            if modalities is not None and first(series, _MODALITY) not in modalities:
                 continue
             uid = first(series, _UIDS[1])
             if not is_uid(uid):
@@ -73,14 +137,14 @@ class DicomWeb:
         return found
 
     async def header(self, instance: Instance) -> Dataset:
-        """Header of an instance, without pixels (WADO-RS metadata).
+        """Read the header of an instance, without pixels (WADO-RS metadata).
 
         Raises
         ------
         InstanceGone
-            It is not there.
-        Refused
-            It is damaged.
+            The instance is not there.
+        UnreadableHeader
+            Its header is damaged.
         """
         answer = await self._server.send("GET", self._url(instance, "/metadata"), headers=_JSON)
         if answer.status in _MISSING:
@@ -89,17 +153,17 @@ class DicomWeb:
         if len(objects) != 1:
             raise self._server.fault
         try:
-            return header_from_json(objects[0])
+            return _header_from_json(objects[0])
         except ValueError:
-            raise Refused("unreadable_header") from None
+            raise UnreadableHeader from None
 
     async def pull(self, instance: Instance) -> bytes:
-        """The DICOM file of an instance, byte for byte as it is stored (WADO-RS).
+        """Read the DICOM file of an instance, byte for byte as it is stored (WADO-RS).
 
         Raises
         ------
         InstanceGone
-            It is not there.
+            The instance is not there.
         """
         answer = await self._server.send("GET", self._url(instance), headers=_ANY_SYNTAX)
         if answer.status in _MISSING:
@@ -111,19 +175,19 @@ class DicomWeb:
         return file
 
     async def has(self, instance: Instance) -> bool:
-        """Whether an instance is there: asked of WADO-RS, which reads it, not of an index."""
+        """Whether an instance can be read back by WADO-RS, not only found in an index."""
         try:
             return Instance.from_header(await self.header(instance)) == instance
         except (InstanceGone, Refused, ValueError):
             return False
 
     async def store(self, files: Mapping[Instance, bytes]) -> None:
-        """Store DICOM files (STOW-RS), and see that they are there whatever was answered.
+        """Store DICOM files (STOW-RS), then read each back, whatever the server answered.
 
         Raises
         ------
         ResultNotKept
-            One of them is not there.
+            One of them cannot be read back.
         """
         headers = {**_JSON, "Content-Type": RELATED}
         body = related(list(files.values()))
@@ -133,10 +197,9 @@ class DicomWeb:
                 raise ResultNotKept
 
     async def probe(self) -> None:
-        """Find out whether the server works at all."""
-        params = {"limit": 1}
+        """Check that the server answers a simple query."""
         answer = await self._server.send(
-            "GET", f"{self._root}studies", params=params, headers=_JSON
+            "GET", f"{self._root}studies", params={"limit": 1}, headers=_JSON
         )
         self._sound(answer)
 
@@ -160,10 +223,17 @@ class DicomWeb:
 
 def first(item: Mapping[str, Any], tag: str) -> str:
     """First value of an attribute in the DICOM JSON model (PS3.18, F.2.2); empty when absent."""
-    return next(_values(item, tag), "")
-
-
-def _values(item: Mapping[str, Any], tag: str) -> Iterator[str]:
     element = item.get(tag)
-    if isinstance(element, dict) and isinstance(values := element.get("Value"), list):
-        yield from (str(value) for value in values)
+    values = element.get("Value") if isinstance(element, dict) else None
+    return str(values[0]) if isinstance(values, list) and values else ""
+
+
+def _header_from_json(item: Mapping[str, Any]) -> Dataset:
+    """Read one object of the DICOM JSON model (PS3.18, annex F), without bulk data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # their text would show values
+        try:
+            kept = {tag: value for tag, value in item.items() if "BulkDataURI" not in value}
+            return Dataset.from_json(kept)
+        except Exception:  # noqa: BLE001 - pydicom raises all sorts of errors on damaged objects
+            raise ValueError("not an object of the DICOM JSON model") from None

@@ -19,14 +19,12 @@ from service.pacs.errors import (
     AnalyserFault,
     AnalyserUnavailable,
     ArchiveUnavailable,
-    Faulty,
     PacsError,
-    Unavailable,
+    ServerFault,
+    ServerUnavailable,
 )
 
 T = TypeVar("T")
-
-Note = Callable[[PacsError], None]
 
 
 class Stopping(Exception):
@@ -34,31 +32,31 @@ class Stopping(Exception):
 
 
 class Retries:
-    """Tries again as long as it makes sense.
+    """Repeats work that failed, for as long as a repetition can help.
 
     Parameters
     ----------
     stop
-        Set when the program ends: pauses end then, with `Stopping`.
+        Set when the program ends; a pause then ends with `Stopping`.
     note
-        Told each error that is followed by another try.
+        Called with each error that another try follows.
     tries
-        How often something is tried that may be at fault itself.
+        How often work is tried that may itself be at fault.
     min_pause_s, max_pause_s
         First and longest pause, in seconds.
     patient
-        Whether to wait for servers that cannot be used for ever, or for that many tries too.
+        Whether to wait forever for a server that cannot be used, or only for `tries` tries.
     """
 
     def __init__(
         self,
         stop: asyncio.Event,
-        note: Note,
+        note: Callable[[PacsError], None],
         *,
         tries: int,
         min_pause_s: float,
         max_pause_s: float,
-        patient: bool = True,
+        patient: bool,
     ) -> None:
         self._stop = stop
         self._note = note
@@ -78,16 +76,14 @@ class Retries:
 
         Parameters
         ----------
-        work
-            What is to be done.
         probe
-            Fails when not the work was at fault, but a server that fails on everything.
+            Fails when a server fails on everything, so that the work was not at fault.
 
         Raises
         ------
-        Faulty
+        ServerFault
             The work failed on every try although the servers work.
-        Unavailable
+        ServerUnavailable
             A server cannot be used; never raised when patient.
         Stopping
             The program ends.
@@ -98,15 +94,15 @@ class Retries:
 
         async def once() -> T:
             try:
-                return await self._retrying(Faulty, self._tries)(attempt)
-            except Faulty:
+                return await self._retrying(ServerFault, self._tries)(attempt)
+            except ServerFault:
                 await self._probed(probe)
                 raise
 
-        return await self._retrying(Unavailable, self._patience)(once)
+        return await self._retrying(ServerUnavailable, self._patience)(once)
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but not beyond the end of the program.
+        """Wait, but only until the program ends.
 
         Raises
         ------
@@ -124,7 +120,7 @@ class Retries:
             await probe()
         except AnalyserFault as error:
             raise AnalyserUnavailable from error
-        except Faulty as error:
+        except ServerFault as error:
             raise ArchiveUnavailable from error
 
     def _retrying(self, kind: type[PacsError], end: stop_base) -> AsyncRetrying:
@@ -133,11 +129,11 @@ class Retries:
             stop=end,
             wait=self._wait,
             sleep=self.pause,
-            before_sleep=self._tell,
+            before_sleep=self._before_pause,
             reraise=True,
         )
 
-    def _tell(self, state: RetryCallState) -> None:
+    def _before_pause(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, PacsError):
             self._note(error)

@@ -1,12 +1,22 @@
-"""Everything that can be set of the bridge: arguments or ``WSCXR_PACS_...`` variables."""
+"""All settings of the bridge, from arguments or ``WSCXR_PACS_...`` environment variables."""
 
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import (
+    Field,
+    HttpUrl,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _MIB = 1024 * 1024
+_URL: JsonDict = {"metavar": "URL"}
 
 
 class PacsSettings(BaseSettings):
@@ -20,54 +30,79 @@ class PacsSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WSCXR_PACS_", frozen=True)
 
-    url: HttpUrl = Field(description="Root of Orthanc's REST API, or of a DICOMweb server.")
+    url: HttpUrl = Field(
+        description="Root of Orthanc's REST API, or of a DICOMweb server.", json_schema_extra=_URL
+    )
     kind: Literal["orthanc", "dicomweb"] = Field(
         default="orthanc", description="Whether arrivals come from /changes or from QIDO-RS."
     )
     dicomweb_path: str = Field(
-        default="dicom-web", description="Where DICOMweb lies below the root of Orthanc."
+        default="dicom-web", description="Path of DICOMweb below the root of Orthanc."
     )
     user: str | None = Field(default=None, description="User for HTTP basic authentication.")
     password: SecretStr | None = Field(default=None, description="Password of that user.")
-    password_file: Path | None = Field(default=None, description="File with it, instead.")
+    password_file: Path | None = Field(default=None, description="File with that password.")
     token: SecretStr | None = Field(default=None, description="Bearer token.")
-    token_file: Path | None = Field(default=None, description="File with it, instead.")
+    token_file: Path | None = Field(default=None, description="File with that token.")
     ca_file: Path | None = Field(
         default=None, description="PEM certificates to trust in place of the system's."
     )
     service_url: HttpUrl = Field(
-        default=HttpUrl("http://127.0.0.1:8000"), description="Root of the scoring service."
+        default=HttpUrl("http://127.0.0.1:8000"),
+        description="Root of the scoring service.",
+        json_schema_extra=_URL,
     )
     service_key: SecretStr | None = Field(default=None, description="Its API key.")
-    service_key_file: Path | None = Field(default=None, description="File with it, instead.")
-    model: str | None = Field(default=None, description="Model to score with, if it has several.")
+    service_key_file: Path | None = Field(default=None, description="File with that key.")
+    model: str | None = Field(
+        default=None,
+        description="Model to score with, if the service has several.",
+        json_schema_extra={"metavar": "NAME"},
+    )
     modalities: tuple[str, ...] = Field(
         default=("CR", "DX", "SC", "OT"),
         min_length=1,
-        description="Modalities that are pulled at all, as JSON; the service decides the rest.",
+        description="Modalities to pull; the service decides the rest. JSON in the environment.",
     )
-    state: Path = Field(default=Path("pacs.sqlite3"), description="Cursor and failures.")
+    state: Path = Field(
+        default=Path("pacs.sqlite3"), description="State file: cursor and failures."
+    )
     start: Literal["beginning", "now"] = Field(
-        default="beginning", description="Orthanc, empty state: take what is there already, or not."
+        default="beginning",
+        description="Orthanc, empty state: take what is in the archive already, or not.",
     )
     since_days: PositiveInt = Field(
-        default=3, description="DICOMweb: how old a study date may be, in days."
+        default=3, description="DICOMweb: largest age of a study date, in days."
     )
     poll_s: PositiveFloat = Field(default=2, description="Pause when nothing arrived, in seconds.")
     workers: PositiveInt = Field(default=4, le=64, description="Instances under way at once.")
-    timeout_s: PositiveFloat = Field(default=60, description="Of one request, in seconds.")
-    tries: PositiveInt = Field(default=5, description="On an instance that a server fails on.")
-    min_pause_s: PositiveFloat = Field(default=0.5, description="First pause before a retry.")
-    max_pause_s: PositiveFloat = Field(default=60, description="Longest pause before a retry.")
+    timeout_s: PositiveFloat = Field(default=60, description="Limit of one request, in seconds.")
+    tries: PositiveInt = Field(default=5, description="Tries with an instance that fails.")
+    min_pause_s: PositiveFloat = Field(
+        default=0.5, description="First pause before a retry, in seconds."
+    )
+    max_pause_s: PositiveFloat = Field(
+        default=60, description="Longest pause before a retry, in seconds."
+    )
     max_bytes: PositiveInt = Field(default=256 * _MIB, description="Largest instance, in bytes.")
     metrics_host: str = Field(default="127.0.0.1", description="Address of /metrics and /health.")
     metrics_port: int | None = Field(
-        default=None, ge=0, le=65535, description="Port of /metrics and /health; 0 takes any."
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of /metrics and /health; 0 takes any free one. By default, neither.",
     )
     shutdown_timeout_s: PositiveFloat = Field(
-        default=20, description="How long work under way may go on after SIGTERM, in seconds."
+        default=20, description="How long work under way may still take after SIGTERM, in seconds."
     )
-    log_level: Literal["info", "warning", "error"] = "info"
+    log_level: Literal["info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
+
+    @field_validator("modalities", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return value.split(",") if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -88,7 +123,7 @@ class PacsSettings(BaseSettings):
         return self
 
     def secret(self, name: str) -> str | None:
-        """A secret, wherever it comes from; None when it is not set.
+        """A secret, given itself or in a file; None when it is not set.
 
         Parameters
         ----------

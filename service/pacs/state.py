@@ -1,4 +1,4 @@
-"""What the watcher knows from one run to the next: how far it came, and what it set aside."""
+"""What the watcher remembers from one run to the next: its cursor, and what failed."""
 
 import hashlib
 import sqlite3
@@ -10,6 +10,7 @@ from pathlib import Path
 from service.pacs.errors import StateError
 
 _VERSION = 1
+# The table of failures keeps the name it had in version 1.
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE cursor (archive TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
@@ -29,21 +30,21 @@ COMMIT;
 
 
 @dataclass(frozen=True)
-class SetAside:
+class Failure:
     """An instance that failed for good.
 
     Attributes
     ----------
     id
-        Number to name it by.
+        Its number in the list of failures.
     key
-        What the archive calls it; see `service.pacs.feed.Feed`.
+        The feed's name of it; see `service.pacs.feeds.Feed`.
     study
         Study Instance UID; None when even that could not be read.
     code
-        Why, as a stable code.
+        Stable code of the reason.
     at
-        When, in seconds since 1970.
+        When it failed, in seconds since 1970.
     """
 
     id: int
@@ -54,19 +55,19 @@ class SetAside:
 
 
 class State:
-    """One SQLite file; several processes may use it at once.
+    """A SQLite file that several processes may use at once.
 
     Parameters
     ----------
     path
-        The file; made, readable by its owner alone, when it is not there.
+        The file; created, readable by its owner alone, when it is missing.
     archive
-        Address of the archive: each has a cursor of its own.
+        Address of the archive; each archive has its own cursor.
 
     Raises
     ------
     StateError
-        The file is something else, or cannot be opened.
+        The file cannot be used, or another version wrote it.
     """
 
     def __init__(self, path: Path, archive: str) -> None:
@@ -84,24 +85,24 @@ class State:
 
     @property
     def cursor(self) -> int | None:
-        """Number of the last change up to which all is finished; None before the first."""
+        """Number of the last change before which all is finished; None at first."""
         row = self._db.execute("SELECT seq FROM cursor WHERE archive = ?", (self._archive,))
         found = row.fetchone()
         return None if found is None else int(found[0])
 
     def advance(self, seq: int) -> None:
-        """Move the cursor; never back, as another watcher may be ahead."""
+        """Move the cursor forward; another watcher may be ahead already."""
         self._db.execute(
             "INSERT INTO cursor VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, ?)",
             (self._archive, seq, seq),
         )
 
     def rewind(self) -> None:
-        """Move the cursor to the beginning: the archive counts anew."""
+        """Move the cursor to the beginning, when the archive's own count starts over."""
         self._db.execute("UPDATE cursor SET seq = 0 WHERE archive = ?", (self._archive,))
 
     def finish(self, key: str) -> None:
-        """Note that an instance is finished."""
+        """Record that an instance is finished."""
         self._db.execute("INSERT OR IGNORE INTO done VALUES (?, ?)", (self._archive, _digest(key)))
 
     def is_finished(self, key: str) -> bool:
@@ -111,8 +112,8 @@ class State:
         )
         return row.fetchone() is not None
 
-    def set_aside(self, key: str, study: str | None, code: str) -> None:
-        """Note that an instance failed for good."""
+    def fail(self, key: str, study: str | None, code: str) -> None:
+        """Record that an instance failed for good."""
         self._db.execute(
             "INSERT INTO set_aside (archive, key, study, code, at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET study = excluded.study, code = excluded.code,"
@@ -120,19 +121,19 @@ class State:
             (self._archive, key, study, code, time.time()),
         )
 
-    def readmit(self, key: str) -> None:
-        """Forget that an instance failed."""
+    def clear_failure(self, key: str) -> None:
+        """Forget that an instance failed, if it did."""
         self._db.execute(
             "DELETE FROM set_aside WHERE archive = ? AND key = ?", (self._archive, key)
         )
 
-    def failures(self) -> list[SetAside]:
-        """All that was set aside, oldest first."""
+    def failures(self) -> list[Failure]:
+        """List what failed for good, oldest first."""
         rows = self._db.execute(
             "SELECT id, key, study, code, at FROM set_aside WHERE archive = ? ORDER BY id",
             (self._archive,),
         )
-        return [SetAside(*row) for row in rows]
+        return [Failure(*row) for row in rows]
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")

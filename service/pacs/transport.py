@@ -1,4 +1,4 @@
-"""HTTP to one server, with its failures sorted by what is to be done about them."""
+"""HTTP to the PACS and to the scoring service, with failures sorted by what to do about them."""
 
 import ssl
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from service.pacs.errors import (
     ArchiveFault,
     ArchiveRefuses,
     ArchiveUnavailable,
-    Faulty,
-    Unavailable,
+    ServerFault,
+    ServerUnavailable,
 )
 from service.pacs.settings import PacsSettings
 
@@ -32,24 +32,24 @@ class Answer:
 
 
 class Server:
-    """One server, behind a pool of connections.
+    """One HTTP server, and the errors that stand for its failures.
 
     Parameters
     ----------
     http
-        The pool.
+        Connections to the server.
     unavailable, refuses, fault
-        What is raised when it cannot be reached, refuses everything, or fails.
+        Raised when the server cannot be reached, refuses everything, or fails on a request.
     max_bytes
-        Largest body that is read, after any content encoding.
+        Largest body to read, after any content encoding.
     """
 
     def __init__(
         self,
         http: httpx.AsyncClient,
-        unavailable: type[Unavailable],
-        refuses: type[Unavailable],
-        fault: type[Faulty],
+        unavailable: type[ServerUnavailable],
+        refuses: type[ServerUnavailable],
+        fault: type[ServerFault],
         max_bytes: int,
     ) -> None:
         self._http = http
@@ -68,25 +68,25 @@ class Server:
         content: bytes | None = None,
         file: bytes | None = None,
     ) -> Answer:
-        """Send one request and read the answer; 2xx and the other 4xx are returned.
+        """Send one request and read the answer, if it is 2xx or a 4xx about the request itself.
 
         Parameters
         ----------
         method, path, params, headers
-            As HTTP has them; the path is relative to the server's root.
+            As in HTTP; the path is relative to the server's root.
         content
-            Body.
+            The body.
         file
-            Body of a form with this one file, instead.
+            Instead of `content`: the one file of a multipart form.
 
         Raises
         ------
-        Unavailable
+        ServerUnavailable
             No connection, or 429, 502, 503; or the server refuses: 3xx, 401, 403, 407.
-        Faulty
+        ServerFault
             Another 5xx, no answer in time, or a larger one than allowed.
         """
-        # A fixed name: whatever a file was called has no business here.
+        # A fixed name: the name of a file may be a patient's.
         files = None if file is None else {"file": ("instance.dcm", file, "application/dicom")}
         try:
             async with self._http.stream(
@@ -123,7 +123,7 @@ class Server:
 
 
 def archive_server(settings: PacsSettings) -> Server:
-    """The PACS, with its credentials and the certificates to trust."""
+    """Connect to the PACS, with its credentials and the certificates to trust."""
     token, password = settings.secret("token"), settings.secret("password")
     auth = None
     if settings.user is not None and password is not None:
@@ -139,7 +139,7 @@ def archive_server(settings: PacsSettings) -> Server:
 
 
 def service_server(settings: PacsSettings) -> Server:
-    """The scoring service, with its API key."""
+    """Connect to the scoring service, with its API key."""
     key = settings.secret("service_key")
     http = httpx.AsyncClient(
         base_url=str(settings.service_url),

@@ -1,23 +1,23 @@
-"""Follows an archive: everything that arrives is worked on, and finished in order of arrival."""
+"""Follows an archive: works on all that arrives, and finishes it in the order of arrival."""
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections import deque
 from dataclasses import dataclass
 
 from service.pacs.bridge import Bridge, Ending, Outcome
-from service.pacs.errors import Faulty, InstanceGone, PacsError, Refused
-from service.pacs.feed import Arrival, Feed
-from service.pacs.instance import tag
-from service.pacs.metrics import PacsMetrics
+from service.pacs.errors import InstanceGone, PacsError, Refused, ServerFault
+from service.pacs.feeds import Arrival, Feed
+from service.pacs.monitor import PacsMetrics
 from service.pacs.retries import Retries, Stopping
 from service.pacs.state import State
 
 logger = logging.getLogger(__name__)
 
 _AHEAD = 256
-"""Arrivals that are held at most; the archive keeps the rest."""
+"""Most arrivals held at once; the archive keeps the rest."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,6 @@ class Watcher:
 
     Parameters
     ----------
-    feed
-        Tells what arrives.
-    bridge
-        Does the work.
-    state
-        Where failures are kept.
-    metrics
-        Where everything is counted.
-    retries
-        How often and when to try again.
     workers
         Instances under way at once.
     poll_s
@@ -69,14 +59,14 @@ class Watcher:
         self._pending: deque[_Pending] = deque()
 
     async def run(self, stop: asyncio.Event, grace_s: float) -> None:
-        """Watch until told to stop; then let work under way end.
+        """Watch until stopped; then let work under way end.
 
         Parameters
         ----------
         stop
-            Set to stop; the same event that ends the pauses of the retries.
+            Set to stop; the event that also ends the pauses of the retries.
         grace_s
-            How long work under way may go on then, in seconds.
+            How long work under way may still take, in seconds.
         """
         try:
             while not stop.is_set():
@@ -87,11 +77,11 @@ class Watcher:
             await self._drain(grace_s)
 
     async def work_on(self, key: str) -> Outcome:
-        """Do all there is to do for one instance; set it aside if it fails for good.
+        """Do all there is to do for one instance; if it fails for good, record that.
 
         Raises
         ------
-        Unavailable
+        ServerUnavailable
             A server cannot be used, and the retries are not patient.
         Stopping
             The program ends.
@@ -108,23 +98,21 @@ class Watcher:
             outcome = await self._retries.run(work, self._bridge.probe)
         except InstanceGone:
             outcome = Outcome(Ending.GONE)
-        except (Faulty, Refused) as error:
-            outcome = Outcome(
-                Ending.FAILED, error.reason if isinstance(error, Refused) else error.code
-            )
+        except (ServerFault, Refused) as error:
+            outcome = Outcome(Ending.FAILED, error.reason)
         except (PacsError, Stopping):
             raise
         except Exception:
-            # Nobody foresaw this one; it must not stop the others.
-            logger.exception("unexpected error", extra={"instance": tag(key)})
+            # One unexpected error must not stop the others.
+            logger.exception("unexpected error", extra={"instance": _digest(key)})
             outcome = Outcome(Ending.FAILED, "internal_error")
         if outcome.ending is Ending.FAILED:
-            self._state.set_aside(key, study, outcome.code or "")
+            self._state.fail(key, study, outcome.code or "")
         else:
-            self._state.readmit(key)
+            self._state.clear_failure(key)
             self._metrics.working()
         self._metrics.ended(study, outcome)
-        facts = {"instance": tag(key), "outcome": outcome.ending.value, "code": outcome.code}
+        facts = {"instance": _digest(key), "outcome": outcome.ending.value, "code": outcome.code}
         logger.log(
             logging.WARNING if outcome.ending is Ending.FAILED else logging.INFO,
             "instance done",
@@ -139,7 +127,7 @@ class Watcher:
         now = time.monotonic()
         for arrival in found:
             task = asyncio.create_task(self._one(arrival))
-            # At once, not at the next round: what is not finished is done again after a crash.
+            # At once, not in the next round: after a crash, unfinished work is repeated.
             task.add_done_callback(lambda _: self._finish())
             self._pending.append(_Pending(arrival, now, task))
         self._finish()
@@ -151,8 +139,8 @@ class Watcher:
     async def _look(self) -> list[Arrival]:
         try:
             found = await self._retries.run(self._feed.arrivals, self._bridge.probe)
-        except Faulty as error:
-            # The archive works but for this question: it is asked again, what is known goes on.
+        except ServerFault as error:
+            # The archive works but for this query: repeat it later, and go on with what is known.
             self._metrics.failing(error)
             return []
         if not self._pending:
@@ -160,7 +148,7 @@ class Watcher:
         return found
 
     async def _until_something(self) -> None:
-        """Wait for the oldest to end, but no longer than until the next look at the archive."""
+        """Wait for the oldest to end, but no longer than until the next query of the archive."""
         if self._pending:
             await asyncio.wait([self._pending[0].task], timeout=self._poll_s)
         else:
@@ -174,7 +162,7 @@ class Watcher:
                 await self.work_on(arrival.key)
 
     def _finish(self) -> None:
-        """Finish what is done, up to the first that is not; one cut short is left for next time."""
+        """Finish what is done, up to the first that is not; the next run repeats the rest."""
         while self._pending and _succeeded(self._pending[0].task):
             self._feed.finished(self._pending[0].arrival)
             self._pending.popleft()
@@ -193,3 +181,8 @@ class Watcher:
 
 def _succeeded(task: asyncio.Task[None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _digest(key: str) -> str:
+    """Short digest that stands for a key in logs."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12]

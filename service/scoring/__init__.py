@@ -1,1 +1,1 @@
-"""From the bytes of an upload to a prediction: registry, batching, pipeline."""
+"""From the bytes of an upload to an answer: registry, pipeline, batching."""

@@ -1,4 +1,4 @@
-"""Micro-batching: requests that are there at the same time are computed together."""
+"""Micro-batching: computes images together that arrive at the same time."""
 
 import asyncio
 import math
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from service.errors import InferenceFailed, QueueFull, ShuttingDown
-from service.scoring.metrics import Metrics
+from service.prometheus import Metrics
 from wscxr.prediction import Prediction
 
 Scorer = Callable[[Tensor], Sequence[Prediction]]
@@ -32,12 +32,12 @@ class Scored:
 
 @dataclass(eq=False)
 class Ticket:
-    """The right to have one image scored.
+    """A place for one image.
 
     Attributes
     ----------
     arriving
-        Whether its image is still on the way: admitted, but neither queued nor given up.
+        Whether the image is still on its way: admitted, but neither queued nor given up.
     """
 
     arriving: bool = True
@@ -51,7 +51,7 @@ class _Entry:
 
 
 class Batcher:
-    """Groups the images of one model into batches and computes them one batch at a time.
+    """Groups the images of one model into batches and computes one batch at a time.
 
     A batch starts as soon as the detector is free. It waits for more images only when some are
     known to be on their way (admitted and being decoded), so a lone request never waits.
@@ -61,17 +61,13 @@ class Batcher:
     model
         The model's name, for metrics.
     score
-        Computes a batch; called in `executor`.
-    executor
-        The single inference thread.
-    metrics
-        Where batch sizes and times go.
+        Computes a batch; called in `executor`, the single inference thread.
     max_batch
-        Images computed at once, at most.
+        Most images in a batch.
     max_wait_s
         How long a batch waits for images on their way, in seconds.
     capacity
-        Images admitted at once, at most.
+        Most images admitted at once.
     """
 
     def __init__(
@@ -131,14 +127,14 @@ class Batcher:
                 self.settle(ticket)
 
     def settle(self, ticket: Ticket) -> None:
-        """Stop expecting the image of a ticket: it was queued, or there will be none."""
+        """Stop expecting the image of a ticket: it is queued, or it will never come."""
         if ticket.arriving:
             ticket.arriving = False
             self._arriving -= 1
             self._changed.set()
 
     async def score(self, ticket: Ticket, image: Tensor) -> Scored:
-        """Have one image scored; cancelling this drops it before it is computed.
+        """Score one image in the next batch; when cancelled in time, the image is not computed.
 
         Parameters
         ----------
@@ -150,7 +146,7 @@ class Batcher:
         Raises
         ------
         InferenceFailed
-            The detector failed on this very image, or its score is not finite.
+            The detector failed on this image, or its score is not finite.
         ShuttingDown
             The batcher was closed before the image's turn.
         """
@@ -164,12 +160,12 @@ class Batcher:
             self._unanswered.discard(entry.scored)
 
     async def close(self, timeout_s: float) -> None:
-        """Refuse new work, finish what is under way within a bound, then stop.
+        """Refuse new work, finish what is under way in a limited time, then stop.
 
         Parameters
         ----------
         timeout_s
-            The bound, in seconds; what is not computed by then gets `ShuttingDown`.
+            The limit, in seconds; what is not computed by then fails with `ShuttingDown`.
         """
         self._closing = True
         self._changed.set()
@@ -185,7 +181,7 @@ class Batcher:
             await self._compute(batch)
 
     async def _next_batch(self) -> list[_Entry]:
-        """Wait for work; an empty batch means that there will be none."""
+        """Wait for work; an empty batch means that none will come."""
         while True:
             while not self._queue:
                 if self._closing and not self._arriving:
@@ -218,11 +214,11 @@ class Batcher:
         try:
             await asyncio.wait([job])
         finally:
-            job.cancel()  # only matters when the batcher is closed in the midst of a batch
+            job.cancel()  # only matters when the batcher closes during a batch
         seconds = time.perf_counter() - started
         error = job.exception()
         if error is not None and len(batch) > 1:
-            # One image broke the batch; alone, the others are well.
+            # One image broke the batch: compute each alone, so that the others succeed.
             for entry in batch:
                 if not entry.scored.done():
                     await self._compute([entry])

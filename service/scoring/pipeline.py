@@ -1,143 +1,144 @@
-"""One image's way: decode, queue, inference, encode, each where it blocks nobody."""
+"""One image's way: admission, decoding, queue, inference, rendering, off the event loop."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
+from uuid import UUID, uuid4
 
 from torch import Tensor
 
 from service.errors import ClientGone, DeadlineExceeded, InternalError
+from service.prometheus import Metrics
+from service.scoring.analysis import (
+    Analysis,
+    AnalysisResult,
+    ImageInfo,
+    Render,
+    TimingsMs,
+    render_nothing,
+)
 from service.scoring.batching import Batcher, Ticket
-from service.scoring.metrics import Metrics
+from service.settings import Settings
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import WscxrError
-from wscxr.imaging import Assumed, DicomRules, ImageLimits, Radiograph, read_radiograph
-from wscxr.prediction import Prediction
+from wscxr.imaging import Assumed, Radiograph, read_radiograph
 
 T = TypeVar("T")
 
-Draw = Callable[[Prediction], bytes]
-"""What is made of a scored radiograph: a PNG of its anomaly map, DICOM objects."""
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Milliseconds spent in each stage, and from the end of the upload to the result."""
-
-    decode: float
-    queue: float
-    inference: float
-    encode: float
-    total: float
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What is told of the image: width and height in pixels, container, bits per pixel."""
-
-    width: int
-    height: int
-    format: str
-    bits: int
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """All there is to say of one image.
-
-    Attributes
-    ----------
-    image
-        The image as read.
-    prediction
-        Score, p-value, decision, OOD score and anomaly map.
-    warnings
-        What must be known to read the score: of the model, and of this image.
-    drawn
-        What was drawn, when something was asked for.
-    timings
-        Where the time went.
-    """
-
-    image: ImageFacts
-    prediction: Prediction
-    warnings: list[str]
-    drawn: bytes | None
-    timings: Timings
-
 
 class Pipeline:
-    """The way of an image through one model.
+    """Takes images through one model; made in a running event loop.
 
     Parameters
     ----------
-    bundle
-        The bundle that scores.
-    batcher
-        Its batcher.
-    images
-        Threads that decode and draw.
-    metrics
-        Where stage times go.
-    limits
-        Bounds on one image file.
-    rules
-        Which DICOM objects are scored.
-    timeout_s
-        Deadline of one image, in seconds.
+    workers
+        Threads that decode and render.
+    inference
+        The single thread that computes batches.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        batcher: Batcher,
-        images: Executor,
+        settings: Settings,
         metrics: Metrics,
         *,
-        limits: ImageLimits,
-        rules: DicomRules,
-        timeout_s: float,
+        workers: Executor,
+        inference: Executor,
     ) -> None:
         self.bundle = bundle
-        self.batcher = batcher
-        self._images = images
+        self._name = bundle.identity.name
         self._metrics = metrics
-        self._limits = limits
-        self._rules = rules
-        self._timeout_s = timeout_s
+        self._workers = workers
+        self._limits = settings.image_limits
+        self._rules = settings.dicom
+        self._timeout_s = settings.request_timeout_s
+        self.batcher = Batcher(
+            self._name,
+            bundle.predict_inputs,
+            inference,
+            metrics,
+            max_batch=settings.max_batch,
+            max_wait_s=settings.max_wait_ms / 1000,
+            capacity=settings.queue_size,
+        )
+        metrics.watch_model(bundle.identity, lambda: self.batcher.depth)
 
-    async def run(self, ticket: Ticket, data: bytes, draw: Draw | None, assume: Assumed) -> Outcome:
-        """Score one file.
+    async def analyse(
+        self,
+        data: bytes,
+        render: Render[T],
+        assume: Assumed | None = None,
+        *,
+        result_id: UUID | None = None,
+    ) -> Analysis[T]:
+        """Score one file, if there is a place for it.
 
         Parameters
         ----------
-        ticket
-            From the batcher.
         data
             The whole file.
-        draw
-            Draws the map or makes DICOM objects, in a worker thread; None for the score alone.
+        render
+            What to make of the prediction; `render_nothing` for the scores alone.
         assume
             What the caller knows better than a DICOM header.
+        result_id
+            Id of the result; a new one where it is not given.
 
         Raises
         ------
+        QueueFull, ShuttingDown
+            There is no place.
         ImageError
             The image cannot be used.
         DeadlineExceeded
             It took too long.
-        InferenceFailed, ShuttingDown
-            See `Batcher.score`.
+        InferenceFailed
+            The detector failed on this image.
         """
+        with self.batcher.admit(1) as [ticket]:
+            return await self._counted(ticket, data, render, assume, result_id or uuid4())
+
+    async def analyse_many(
+        self, files: Sequence[bytes], render: Render[T], assume: Assumed | None = None
+    ) -> list[Analysis[T] | BaseException]:
+        """Score several files, if there are places for all of them.
+
+        Returns
+        -------
+        list
+            For each file, in order, its analysis or the error that `analyse` would raise.
+
+        Raises
+        ------
+        QueueFull, ShuttingDown
+            There are not that many places.
+        """
+        with self.batcher.admit(len(files)) as tickets:
+            work = [
+                self._counted(ticket, data, render, assume, uuid4())
+                for ticket, data in zip(tickets, files, strict=True)
+            ]
+            return await asyncio.gather(*work, return_exceptions=True)
+
+    async def _counted(
+        self,
+        ticket: Ticket,
+        data: bytes,
+        render: Render[T],
+        assume: Assumed | None,
+        result_id: UUID,
+    ) -> Analysis[T]:
+        """Analyse within the deadline, and count how it ended."""
         ended = InternalError.code
         try:
             async with asyncio.timeout(self._timeout_s):
-                outcome = await self._run(ticket, data, draw, assume)
+                analysis = await self._analyse(ticket, data, render, assume, result_id)
             ended = "ok"
-            return outcome
+            return analysis
         except TimeoutError:
             ended = DeadlineExceeded.code
             raise DeadlineExceeded from None
@@ -149,41 +150,53 @@ class Pipeline:
             raise
         finally:
             self.batcher.settle(ticket)
-            self._metrics.images.labels(self.bundle.identity.name, ended).inc()
+            self._metrics.images.labels(self._name, ended).inc()
 
-    async def _run(
-        self, ticket: Ticket, data: bytes, draw: Draw | None, assume: Assumed
-    ) -> Outcome:
-        name = self.bundle.identity.name
+    async def _analyse(
+        self,
+        ticket: Ticket,
+        data: bytes,
+        render: Render[T],
+        assume: Assumed | None,
+        result_id: UUID,
+    ) -> Analysis[T]:
         started = time.perf_counter()
-        radiograph, image = await self._in_thread(lambda: self._decode(data, assume))
-        decoded = time.perf_counter()
-        self._metrics.decode.labels(name).observe(decoded - started)
-        facts = ImageFacts(radiograph.width, radiograph.height, radiograph.format, radiograph.bits)
-        read_warnings = radiograph.warnings
-        if draw is None:
-            del radiograph  # full-size pixels need not wait in the queue with it
-            scored = await self.batcher.score(ticket, image)
-            drawn, encode_s = None, 0.0
+        radiograph, model_input = await self._in_worker(lambda: self._decode(data, assume))
+        decode_s = time.perf_counter() - started
+        self._metrics.decode.labels(self._name).observe(decode_s)
+        image, warnings = ImageInfo.model_validate(radiograph), radiograph.warnings
+        # Full-size pixels that nobody needs again do not wait in the queue.
+        kept = None if render is render_nothing else radiograph
+        del radiograph
+        scored = await self.batcher.score(ticket, model_input)
+        said = scored.prediction
+        prediction = replace(said, radiograph=kept, warnings=(*said.warnings, *warnings))
+        rendering = time.perf_counter()
+        if kept is None:
+            rendered, encode_s = render(prediction), 0.0
         else:
-            scored = await self.batcher.score(ticket, image)
-            drawing = time.perf_counter()
-            drawn = await self._in_thread(lambda: draw(scored.prediction.of(radiograph)))
-            encode_s = time.perf_counter() - drawing
-            self._metrics.encode.labels(name).observe(encode_s)
-        prediction = scored.prediction
+            rendered = await self._in_worker(lambda: render(prediction))
+            encode_s = time.perf_counter() - rendering
+            self._metrics.encode.labels(self._name).observe(encode_s)
         if prediction.out_of_distribution:
-            self._metrics.out_of_distribution.labels(name).inc()
-        warnings = [*prediction.warnings, *read_warnings]
-        total = time.perf_counter() - started
-        seconds = (decoded - started, scored.queue_s, scored.inference_s, encode_s, total)
-        timings = Timings(*(round(1000 * value, 3) for value in seconds))
-        return Outcome(facts, prediction, warnings, drawn, timings)
+            self._metrics.out_of_distribution.labels(self._name).inc()
+        timings = TimingsMs(
+            decode=_ms(decode_s),
+            queue=_ms(scored.queue_s),
+            inference=_ms(scored.inference_s),
+            encode=_ms(encode_s),
+            total=_ms(time.perf_counter() - started),
+        )
+        return Analysis(AnalysisResult.of(result_id, prediction, image, timings), rendered)
 
-    def _decode(self, data: bytes, assume: Assumed) -> tuple[Radiograph, Tensor]:
-        rules = self._rules.model_copy(update={"assume": assume})
+    def _decode(self, data: bytes, assume: Assumed | None) -> tuple[Radiograph, Tensor]:
+        rules = self._rules.model_copy(update={"assume": assume or Assumed()})
         radiograph = read_radiograph(data, self._limits, rules)
         return radiograph, self.bundle.prepare(radiograph)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._images, work)
+    async def _in_worker(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 3)

@@ -1,117 +1,141 @@
-"""Which bundles are served: found on disk once at start-up, then looked up by name."""
+"""The served models: found in the model store, loaded in the background, looked up by name."""
 
+import asyncio
 import logging
 import re
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from service.errors import ModelNotFound, ModelRequired
+from service.errors import ModelNotFound, ModelRequired, NotReady, ShuttingDown
+from service.prometheus import Metrics
+from service.scoring.pipeline import Pipeline
 from service.settings import NAME_PATTERN, Settings
 from wscxr.bundle.bundle import Bundle
-from wscxr.device import resolve_device
-from wscxr.errors import BundleError, BundleNotFound
+from wscxr.errors import BundleError, BundleNotFound, WscxrError
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class BundleLocation:
-    """A bundle in the model store, not loaded yet.
-
-    Attributes
-    ----------
-    name, version
-        Its two folder names.
-    path
-        Its folder.
-    """
-
-    name: str
-    version: str
-    path: Path
+_LAST_BATCH_S = 5
+"""How long the last batch may take when the service stops, in seconds."""
 
 
 class Registry:
-    """The loaded bundles, by name.
+    """The served models, and the threads that compute for them.
 
     Parameters
     ----------
-    bundles
-        At least one; one version of each name.
+    stop
+        Called when the models cannot be loaded: ends the process.
     """
 
-    def __init__(self, bundles: list[Bundle]) -> None:
-        self._bundles = {bundle.identity.name: bundle for bundle in bundles}
+    def __init__(self, settings: Settings, metrics: Metrics, stop: Callable[[], None]) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._stop = stop
+        self._workers = ThreadPoolExecutor(settings.decode_workers, "images")
+        # One thread: a second batch at the same time would only make both slower.
+        self._inference = ThreadPoolExecutor(1, "inference")
+        self._pipelines: dict[str, Pipeline] = {}
+        self._loading: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Start loading; the service answers meanwhile, but is not ready."""
+        self._loading = asyncio.create_task(self._load())
+
+    async def close(self) -> None:
+        """Refuse new work, finish what is under way in a limited time, and end the threads."""
+        self._closing = True
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+        # The server has waited for requests by now; only a batch may still be under way.
+        closing = [pipeline.batcher.close(_LAST_BATCH_S) for pipeline in self._pipelines.values()]
+        await asyncio.gather(*closing)
+        for threads in (self._workers, self._inference):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def bundles(self) -> list[Bundle]:
-        """All of them, by name."""
-        return [self._bundles[name] for name in sorted(self._bundles)]
+        """The loaded bundles, sorted by name; errors as `check_ready`."""
+        self.check_ready()
+        return [self._pipelines[name].bundle for name in sorted(self._pipelines)]
 
     @property
     def default(self) -> Bundle | None:
-        """The bundle that answers a request which names none; None when there are several."""
-        return next(iter(self._bundles.values())) if len(self._bundles) == 1 else None
+        """The bundle for requests that name none; None when several are loaded."""
+        return self.bundles[0] if len(self.bundles) == 1 else None
 
-    def get(self, name: str | None) -> Bundle:
-        """Look up a model; request data never becomes part of a path.
+    def check_ready(self) -> None:
+        """Make sure that the models can be used.
+
+        Raises
+        ------
+        NotReady
+            They are still being loaded.
+        ShuttingDown
+            The service is stopping.
+        """
+        if self._closing:
+            raise ShuttingDown
+        if not self._pipelines:
+            raise NotReady
+
+    def get(self, name: str | None) -> Pipeline:
+        """Look up the pipeline of a model; errors as `check_ready`, and these.
 
         Raises
         ------
         ModelRequired
-            No name is given and there are several models.
+            No name is given and several models are loaded.
         ModelNotFound
-            There is no model of that name.
+            No loaded model has that name.
         """
+        self.check_ready()
         if name is None:
             if self.default is None:
                 raise ModelRequired
-            return self.default
+            name = self.default.identity.name
         try:
-            return self._bundles[name]
+            # Request data never becomes part of a path.
+            return self._pipelines[name]
         except KeyError:
             raise ModelNotFound from None
 
-
-def find_bundles(store: Path, wanted: str | None) -> list[BundleLocation]:
-    """Find what is to be served.
-
-    Parameters
-    ----------
-    store
-        Folder of ``<name>/<version>/bundle.json``; folders with a leading dot are left out.
-    wanted
-        ``NAME``, ``NAME/VERSION``, or None for the latest version of every name.
-
-    Raises
-    ------
-    BundleNotFound
-        There is none.
-    BundleError
-        A folder has a name that cannot be served, or the latest version cannot be told.
-    """
-    versions: dict[str, list[BundleLocation]] = defaultdict(list)
-    for manifest in store.glob("*/*/bundle.json"):
-        path = manifest.parent
-        if not any(part.startswith(".") for part in (path.name, path.parent.name)):
-            versions[path.parent.name].append(BundleLocation(path.parent.name, path.name, path))
-    if wanted is None:
-        if not versions:
-            raise BundleNotFound(f"there is no bundle in {store} (no <name>/<version>/bundle.json)")
-        return [_latest(versions[name]) for name in sorted(versions)]
-    name, _, version = wanted.partition("/")
-    found = [b for b in versions.get(name, []) if version in ("", b.version)]
-    if not found:
-        raise BundleNotFound(f"there is no bundle {wanted} in {store}")
-    return [_latest(found)]
+    async def _load(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            bundles = await loop.run_in_executor(self._inference, load_bundles, self._settings)
+        except (WscxrError, OSError) as error:
+            code = error.code if isinstance(error, WscxrError) else "unreadable_bundle"
+            logger.critical("start-up refused", extra={"code": code, "reason": str(error)})
+            self._stop()
+            return
+        except Exception:
+            # Whatever it was, a process that will never be ready must not stay up.
+            logger.critical("start-up failed", exc_info=True)
+            self._stop()
+            return
+        self._pipelines = {
+            bundle.identity.name: Pipeline(
+                bundle,
+                self._settings,
+                self._metrics,
+                workers=self._workers,
+                inference=self._inference,
+            )
+            for bundle in bundles
+        }
+        logger.info("ready", extra={"models": sorted(self._pipelines)})
 
 
-def load_models(settings: Settings) -> Registry:
-    """Load and verify every bundle that is to be served; takes seconds.
+def load_bundles(settings: Settings) -> list[Bundle]:
+    """Load and verify every bundle to serve; takes seconds.
 
     Raises
     ------
@@ -120,11 +144,10 @@ def load_models(settings: Settings) -> Registry:
     BundleError, WeightsUnavailable
         There is no bundle, or one of them cannot be used; see `Bundle.load`.
     """
-    device = resolve_device(settings.device)
     bundles = []
-    for location in find_bundles(settings.model_store, settings.model):
+    for path in find_bundles(settings.model_store, settings.model):
         started = time.perf_counter()
-        bundle = Bundle.load(location.path, device)
+        bundle = Bundle.load(path, settings.device)
         bundles.append(bundle)
         logger.info(
             "model loaded",
@@ -132,29 +155,66 @@ def load_models(settings: Settings) -> Registry:
                 "model": bundle.identity.name,
                 "version": bundle.identity.version,
                 "sha256": bundle.identity.sha256,
-                "device": str(device),
+                "device": str(bundle.detector.device),
                 "seconds": round(time.perf_counter() - started, 3),
                 "warnings": bundle.manifest.warnings,
             },
         )
-    return Registry(bundles)
+    return bundles
 
 
-def _latest(bundles: list[BundleLocation]) -> BundleLocation:
-    for bundle in bundles:
-        for part in (bundle.name, bundle.version):
-            if not re.fullmatch(NAME_PATTERN, part):
-                raise BundleError(
-                    f"{bundle.path} cannot be served: names and versions may hold letters, "
-                    "digits, '.', '_' and '-'"
-                )
-    if len(bundles) == 1:
-        return bundles[0]
+def find_bundles(store: Path, wanted: str | None) -> list[Path]:
+    """Find the bundles to serve.
+
+    Parameters
+    ----------
+    store
+        Folder of ``<name>/<version>/bundle.json``; folders with a leading dot are left out.
+    wanted
+        ``NAME``, ``NAME/VERSION``, or None for the latest version of every name.
+
+    Returns
+    -------
+    list of Path
+        Their folders, sorted by name.
+
+    Raises
+    ------
+    BundleNotFound
+        There is none.
+    BundleError
+        A folder has a name that cannot be served, or the latest version is unclear.
+    """
+    versions: dict[str, list[Path]] = defaultdict(list)
+    for manifest in store.glob("*/*/bundle.json"):
+        path = manifest.parent
+        if not any(part.startswith(".") for part in (path.name, path.parent.name)):
+            versions[path.parent.name].append(path)
+    if wanted is None:
+        if not versions:
+            raise BundleNotFound(f"there is no bundle in {store} (no <name>/<version>/bundle.json)")
+        return [_latest(versions[name]) for name in sorted(versions)]
+    name, _, version = wanted.partition("/")
+    found = [path for path in versions.get(name, []) if version in ("", path.name)]
+    if not found:
+        raise BundleNotFound(f"there is no bundle {wanted} in {store}")
+    return [_latest(found)]
+
+
+def _latest(versions: list[Path]) -> Path:
+    for path in versions:
+        if not all(re.fullmatch(NAME_PATTERN, part) for part in (path.parent.name, path.name)):
+            raise BundleError(
+                f"{path} cannot be served: names and versions may hold letters, "
+                "digits, '.', '_' and '-'"
+            )
+    if len(versions) == 1:
+        return versions[0]
     try:
         # The text breaks ties between spellings of one version, such as 1 and 1.0.
-        return max(bundles, key=lambda b: (Version(b.version), b.version))
+        return max(versions, key=lambda path: (Version(path.name), path.name))
     except InvalidVersion as error:
         raise BundleError(
-            f"the latest version of {bundles[0].name} cannot be told: {error}; "
+            f"the latest version of {versions[0].parent.name} is unclear: {error}; "
             "choose one with NAME/VERSION"
         ) from None

@@ -2,12 +2,6 @@
 
 import io
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +12,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from tests.helpers import encode
-from tests.service.serving import PATIENCE_S
+from tests.helpers import encode, run_cli
+from tests.service.serving import PATIENCE_S, served
 from wscxr.bundle.bundle import Bundle
 from wscxr.imaging import Radiograph, read_radiograph
 from wscxr.prediction import Prediction
@@ -56,34 +50,11 @@ def expected(trained_bundle: Bundle, radiographs: list[Radiograph]) -> list[Pred
 
 @pytest.fixture(scope="module")
 def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``wscxr serve`` in its own process, on a port the system chooses."""
+    """``wscxr serve`` in its own process."""
     log = tmp_path_factory.mktemp("server") / "log"
-    store = trained.parent.parent
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [
-                *[sys.executable, "-m", "wscxr", "serve", "--model-store", str(store)],
-                *["--host", "127.0.0.1", "--port", "0", "--device", "cpu"],
-            ],
-            env={k: v for k, v in os.environ.items() if not k.startswith("WSCXR_")},
-            stdout=stderr,
-            stderr=stderr,
-        )
-    try:
-        url = ""
-        end = time.monotonic() + PATIENCE_S
-        while not url or httpx.get(f"{url}/health/ready", timeout=PATIENCE_S).status_code != 200:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            if not url and (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
-                url = found[0]
-            time.sleep(0.02)
+    with served(trained.parent.parent, log) as url:
         yield url
-    finally:
-        process.terminate()
-        # After it has shut down in order, the server dies of the signal it was sent.
-        assert process.wait(PATIENCE_S) in (0, -signal.SIGTERM), log.read_text()
-        assert "Application shutdown complete" in log.read_text()
+    assert "Application shutdown complete" in log.read_text()
 
 
 def agrees(answer: dict[str, Any], expected: Prediction) -> None:
@@ -114,9 +85,9 @@ def test_the_command_line_agrees_with_python(
     trained: Path, files: list[Path], expected: list[Prediction], tmp_path: Path
 ) -> None:
     out = tmp_path / "p.json"
-    command = [sys.executable, "-m", "wscxr", "predict", str(trained), *map(str, files)]
-    maps = ["--maps", str(tmp_path / "maps"), "--style", "raw16"]
-    subprocess.run([*command, *maps, "--json", str(out)], check=True, capture_output=True)
+    maps = tmp_path / "maps"
+    ran = run_cli("predict", trained, *files, "--maps", maps, "--style", "raw16", "--json", out)
+    assert ran.code == 0, ran.err
     rows = json.loads(out.read_text())
     assert len(rows) == len(files)
     for row, file, prediction in zip(rows, files, expected, strict=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.bundles import make_bundle
+from tests.helpers import write_tiny_bundle
 from tests.service.serving import RunningServer, make_settings, running
 
 
@@ -15,7 +15,7 @@ from tests.service.serving import RunningServer, make_settings, running
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model store with one small bundle, tiny/1."""
     path = tmp_path_factory.mktemp("model_store")
-    make_bundle(path / "tiny" / "1")
+    write_tiny_bundle(path / "tiny" / "1")
     return path
 
 

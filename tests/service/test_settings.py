@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings, describe_settings_error
+from service.settings import Settings
+from wscxr.errors import ConfigError
+from wscxr.options import validated
 
 KEY = "0123456789abcdef"
 
@@ -55,9 +57,9 @@ def test_the_key_can_come_from_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_unsafe_values_are_refused(values: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Settings(**values)
-    described = describe_settings_error(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        validated(Settings, values)
+    described = str(caught.value)
     assert reason in described
     assert "\n" not in described
     assert "short'" not in described

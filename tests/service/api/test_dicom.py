@@ -2,10 +2,6 @@
 
 import io
 import json
-import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,18 +9,16 @@ from typing import Any
 import httpx
 import pydicom
 import pytest
-import torch
 
-from service.pacs.related import dicom_files
+from service.multipart import dicom_files
 from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, picture, written
+from tests.helpers import CPU, run_cli
 from tests.service import pictures
-from tests.service.serving import PATIENCE_S, make_settings, running
+from tests.service.serving import PATIENCE_S, make_settings, running, served
 from wscxr.bundle.bundle import Bundle
-from wscxr.imaging import read_radiograph
+from wscxr.process import quiet_dicom
 from wscxr.results.dicom.identity import ResultKind
 from wscxr.results.dicom.make import make_results, to_bytes
-
-WSCXR = [sys.executable, "-m", "wscxr"]
 
 
 def post(client: httpx.Client, data: bytes, path: str = "/v1/predict/dicom") -> httpx.Response:
@@ -46,10 +40,7 @@ def test_results_come_as_one_related_message(client: httpx.Client, store: Path) 
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith('multipart/related; type="application/dicom"')
     files = dicom_files(answer.headers["content-type"], answer.content)
-    bundle = Bundle.load(store / "tiny" / "1", torch.device("cpu"))
-    radiograph = read_radiograph(data)
-    [prediction] = bundle.predict([radiograph])
-    wanted = make_results(prediction)
+    wanted = make_results(Bundle.load(store / "tiny" / "1", CPU).predict(data))
     found = [pydicom.dcmread(io.BytesIO(file)) for file in files]
     assert [item.SOPInstanceUID for item in found] == [
         item.SOPInstanceUID for item in wanted.values()
@@ -148,12 +139,11 @@ def test_the_command_line_writes_the_same_objects(
     (source / "leg.dcm").write_bytes(written(dataset(BodyPartExamined="LEG")))
     (source / "plain.png").write_bytes(pictures.png())
     out, report = tmp_path / "out", tmp_path / "p.json"
-    command: list[object] = [*WSCXR, "predict", store / "tiny" / "1", source, "--dicom", out,
-               "--objects", "sr,gsps", "--json", report]  # fmt: skip
-    ran = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False
+    ran = run_cli(
+        *("predict", store / "tiny" / "1", source, "--dicom", out),
+        *("--objects", "sr,gsps", "--json", report),
     )
-    assert "1 of 3 images could not be scored" in ran.stderr
+    assert "1 of 3 images could not be scored" in ran.err
     rows = json.loads(report.read_text())
     assert [row.get("code") for row in rows] == [None, "wrong_body_part", None]
     assert sorted(path.name for path in out.iterdir()) == ["IM0001.gsps.dcm", "IM0001.sr.dcm"]
@@ -165,53 +155,22 @@ def test_the_command_line_writes_the_same_objects(
 def test_the_command_line_refuses_what_is_unknown(
     store: Path, tmp_path: Path, arguments: list[str]
 ) -> None:
-    command: list[object] = [
-        *WSCXR,
-        "predict",
-        store / "tiny" / "1",
-        tmp_path,
-        "--dicom",
-        tmp_path,
-        *arguments,
-    ]
-    ran = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 2
-    assert "invalid_config" in ran.stderr
-
-
-def ready(log: Path) -> str:
-    """Address of a server that writes this log, once it is ready."""
-    for _ in range(600):
-        found = re.search(r"http://[0-9.]+:[0-9]+", log.read_text())
-        if found:
-            try:
-                if httpx.get(f"{found[0]}/health/ready").status_code == 200:
-                    return found[0]
-            except httpx.TransportError:
-                pass
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
+    ran = run_cli("predict", store / "tiny" / "1", tmp_path, "--dicom", tmp_path, *arguments)
+    assert ran.code == 2
+    assert "invalid_config" in ran.err
 
 
 def test_nothing_of_a_patient_is_written_by_the_service(store: Path, tmp_path: Path) -> None:
     """Everything a served process writes, for good files and bad ones."""
     log = tmp_path / "log"
-    command = [*WSCXR, "serve", "--model-store", str(store), "--port", "0"]
-    with log.open("wb") as written_to:
-        process = subprocess.Popen(command, stdout=written_to, stderr=written_to, cwd=tmp_path)
-        try:
-            url = ready(log)
-            good = written(dataset(PatientName=PATIENT_NAME, PatientID=PATIENT_ID))
-            odd = dataset(picture(), PatientAge="nonsense", PatientBirthDate="19701399")
-            for data in (good, good[:-100], good[:700], written(odd), good[132:]):
-                form = {"file": (PATIENT_NAME, data)}
-                httpx.post(f"{url}/v1/predict/dicom", files=form, timeout=PATIENCE_S)
-            metrics = httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text
-        finally:
-            process.terminate()
-            process.wait(PATIENCE_S)
+    with quiet_dicom:
+        good = written(dataset(PatientName=PATIENT_NAME, PatientID=PATIENT_ID))
+        odd = written(dataset(picture(), PatientAge="nonsense", PatientBirthDate="19701399"))
+    with served(store, log) as url:
+        for data in (good, good[:-100], good[:700], odd, good[132:]):
+            form = {"file": (PATIENT_NAME, data)}
+            httpx.post(f"{url}/v1/predict/dicom", files=form, timeout=PATIENCE_S)
+        metrics = httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text
     everything = log.read_text() + metrics
     assert everything.count('"message": "request"') >= 5
     for secret in (PATIENT_NAME, PATIENT_ID, "19701399", str(dataset().StudyInstanceUID)):

@@ -2,8 +2,8 @@ from uuid import UUID
 
 import pytest
 
+from service.api.maps import MapCache
 from service.errors import MapNotFound, MapTooLarge
-from service.scoring.map_cache import MapCache
 
 A, B = UUID(int=1), UUID(int=2)
 

@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
+from pydantic import BaseModel
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from service.api import schemas
+from service.api.models import ModelSummary
+from service.api.predict import BatchResult
 from service.app import create_app
-from service.http import examples
+from service.http.problems import Problem
+from service.scoring.analysis import AnalysisResult
 from tests.service.serving import RunningServer, make_settings
+from wscxr.bundle.identity import ModelIdentity
 
 # The document does not depend on what is loaded, so it is there before any server runs.
 DOCUMENT = create_app(make_settings(Path("nowhere"))).openapi()
@@ -46,15 +50,22 @@ def test_every_operation_documents_its_errors_as_problems() -> None:
                     assert list(response["content"]) == ["application/problem+json"], path
 
 
-@pytest.mark.parametrize(
-    ("model", "example"),
-    [
-        (schemas.Problem, examples.PROBLEM),
-        (schemas.PredictionResult, examples.PREDICTION),
-        (schemas.BatchResult, examples.BATCH),
-        (schemas.ModelSummary, examples.SUMMARY),
-        (schemas.ModelDetail, examples.DETAIL),
-    ],
-)
-def test_examples_are_answers(model: type[schemas.Problem], example: dict[str, Any]) -> None:
+@pytest.mark.parametrize("model", [ModelIdentity, AnalysisResult, BatchResult, ModelSummary])
+def test_examples_are_answers(model: type[BaseModel]) -> None:
+    extra: Any = model.model_config["json_schema_extra"]
+    [example] = extra["examples"]
     assert model.model_validate(example).model_dump(mode="json") == example
+
+
+def test_every_example_of_an_error_is_a_problem() -> None:
+    answers = [
+        answer["content"]["application/problem+json"]
+        for operations in DOCUMENT["paths"].values()
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        if "application/problem+json" in answer.get("content", {})
+    ]
+    examples = {code: found for answer in answers for code, found in answer["examples"].items()}
+    assert {"unauthorized", "corrupt_image", "lateral_view", "queue_full"} <= set(examples)
+    for code, example in examples.items():
+        assert Problem.model_validate(example["value"]).code == code

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.helpers import write_tiny_bundle
 from tests.service import pictures
-from tests.service.bundles import make_bundle
 from tests.service.serving import RunningServer, make_settings, running
 
 
@@ -14,7 +14,7 @@ from tests.service.serving import RunningServer, make_settings, running
 def wary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server to whose only bundle every image is strange."""
     store = tmp_path_factory.mktemp("model_store")
-    make_bundle(store / "tiny" / "1", ood_threshold=1e-3)
+    write_tiny_bundle(store / "tiny" / "1", ood_threshold=1e-3)
     with running(make_settings(store)) as started:
         yield started
 

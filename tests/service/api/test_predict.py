@@ -8,24 +8,22 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from tests.helpers import CPU, encode
 from tests.service import pictures
 from tests.service.serving import RunningServer, make_settings, running
 from wscxr.bundle.bundle import Bundle
-from wscxr.imaging import read_radiograph
 from wscxr.prediction import Prediction
 
 
 @pytest.fixture(scope="module")
 def bundle(store: Path) -> Bundle:
-    return Bundle.load(store / "tiny" / "1", torch.device("cpu"))
+    return Bundle.load(store / "tiny" / "1", CPU)
 
 
 def expected(bundle: Bundle, data: bytes) -> Prediction:
-    [prediction] = bundle.predict([read_radiograph(data)])
-    return prediction
+    return bundle.predict(data)
 
 
 def post(client: httpx.Client, data: bytes, path: str = "/v1/predict") -> httpx.Response:
@@ -176,6 +174,6 @@ def test_uploads_never_touch_the_disk(
 
     monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", rollover)
     noise = np.random.default_rng(0).integers(0, 256, (1200, 1500), dtype=np.uint8)
-    data = pictures.encoded(Image.fromarray(noise))
-    assert 1_500_000 < len(data) < server.runtime.settings.max_body_bytes
+    data = encode(Image.fromarray(noise))
+    assert 1_500_000 < len(data) < server.app.state.settings.max_body_bytes
     post(client, data)

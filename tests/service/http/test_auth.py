@@ -5,8 +5,7 @@ import httpx
 import pytest
 
 from tests.service import pictures
-from tests.service.http.test_bad_input import check_problem
-from tests.service.serving import make_settings, running
+from tests.service.serving import check_problem, make_settings, running
 
 KEY = "an-api-key-of-good-length-é"
 

@@ -1,4 +1,4 @@
-"""The table of bad input in the documentation, row by row."""
+"""Bad input of every kind, and odd input that is accepted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,12 @@ import httpx
 import pytest
 from PIL import Image
 
+from tests.helpers import encode
 from tests.service import pictures
+from tests.service.serving import check_problem
 
 PNG = pictures.png()
-JPEG = pictures.encoded(pictures.grey(400, 300), "JPEG")
+JPEG = encode(pictures.grey(400, 300), "JPEG")
 
 REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "not an image": (lambda: b"%PDF-1.7 not an image", 415, "unsupported_format"),
@@ -30,7 +32,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "animated PNG": (pictures.animated_png, 422, "multi_frame_image"),
     "multi-page TIFF": (pictures.two_page_tiff, 415, "unsupported_format"),
     "constant image": (
-        lambda: pictures.encoded(Image.new("L", (64, 64), 128)),
+        lambda: encode(Image.new("L", (64, 64), 128)),
         422,
         "blank_image",
     ),
@@ -38,24 +40,13 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
 
 ACCEPTED: dict[str, tuple[Callable[[], bytes], int]] = {
     "grey JPEG": (lambda: JPEG, 8),
-    "CMYK JPEG": (lambda: pictures.encoded(pictures.grey().convert("CMYK"), "JPEG"), 8),
-    "colour": (lambda: pictures.encoded(pictures.grey().convert("RGB")), 8),
-    "palette": (lambda: pictures.encoded(pictures.grey().convert("P")), 8),
+    "CMYK JPEG": (lambda: encode(pictures.grey().convert("CMYK"), "JPEG"), 8),
+    "colour": (lambda: encode(pictures.grey().convert("RGB")), 8),
+    "palette": (lambda: encode(pictures.grey().convert("P")), 8),
     "alpha": (pictures.with_alpha, 8),
     "16 bit": (pictures.sixteen_bit, 16),
-    "1 bit": (lambda: pictures.encoded(pictures.grey().convert("1")), 8),
+    "1 bit": (lambda: encode(pictures.grey().convert("1")), 8),
 }
-
-
-def check_problem(response: httpx.Response, status: int, code: str) -> str:
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert (response.status_code, problem["code"]) == (status, code), problem
-    assert problem["status"] == status
-    assert problem["type"] == f"urn:wscxr:problem:{code}"
-    assert problem["request_id"] == response.headers["x-request-id"]
-    detail: str = problem["detail"]
-    return detail
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/predict/map"])

@@ -9,8 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from service.http.limits import BodyLimitMiddleware
-from tests.service.http.test_bad_input import check_problem
-from tests.service.serving import PATIENCE_S, make_settings, running
+from tests.service.serving import PATIENCE_S, check_problem, make_settings, running
 
 LIMIT = 2_000_000
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'

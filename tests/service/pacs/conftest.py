@@ -1,13 +1,12 @@
 """Orthanc, scorer and watchers, all real processes or sockets."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.service.pacs.orthanc import Orthanc, installed
+from tests.service.pacs.orthanc import Orthanc, installed, need
 from tests.service.pacs.processes import WatcherProcess
 from tests.service.pacs.scorer import Scorer
 
@@ -18,11 +17,7 @@ StartWatcher = Callable[..., WatcherProcess]
 @pytest.fixture
 def start_orthanc(tmp_path: Path) -> Iterator[StartOrthanc]:
     """Starts an Orthanc with plugins and configuration beyond the usual."""
-    if not installed():
-        missing = "NOT TESTED: Orthanc or its DICOMweb plugin is not installed"
-        if os.environ.get("WSCXR_REQUIRE_ORTHANC"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+    need(installed(), "orthanc orthanc-dicomweb dcmtk")
     started: list[Orthanc] = []
 
     def start(plugins: Sequence[Path] = (), **more: Any) -> Orthanc:

@@ -1,17 +1,18 @@
 """A real Orthanc on loopback, and an independent view of what it holds."""
 
 import json
+import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from service.http.multipart import RELATED, related
-from tests.service.serving import PATIENCE_S, wait_for
+from service.multipart import RELATED, related
+from tests.service.serving import PATIENCE_S, free_port, wait_for
 
 USER, PASSWORD = "bridge", "not-a-secret"
 PLUGINS = Path("/usr/share/orthanc/plugins")
@@ -19,14 +20,15 @@ _DICOMWEB = PLUGINS / "libOrthancDicomWeb.so"
 
 
 def installed() -> bool:
-    return shutil.which("Orthanc") is not None and _DICOMWEB.exists()
+    programs = ("Orthanc", "storescu")
+    return all(map(shutil.which, programs)) and _DICOMWEB.exists()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def need(there: bool, packages: str) -> None:
+    """Skip a test without these Debian packages; fail where a run demands them."""
+    if not there:
+        missing = f"needs a real PACS; on Debian: apt-get install {packages}"
+        (pytest.fail if os.environ.get("WSCXR_REQUIRE_ORTHANC") else pytest.skip)(missing)
 
 
 class Orthanc:
@@ -63,7 +65,7 @@ class Orthanc:
         command = ["Orthanc", str(self._folder / "orthanc.json")]
         self._process = subprocess.Popen(command, stdout=log, stderr=log)
         log.close()
-        wait_for(self._answers)
+        wait_for(self._answers, every_s=0.05)
 
     def stop(self) -> None:
         if self._process is not None:

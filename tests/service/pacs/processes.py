@@ -1,6 +1,5 @@
 """The watcher as an operator runs it: a process of its own."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import httpx
 
 from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
 from tests.service.pacs.scorer import Scorer
-from tests.service.serving import PATIENCE_S, wait_for
+from tests.service.serving import PATIENCE_S, clean_environment, wait_for
 
 
 def environment(archive: Orthanc, scorer: Scorer, folder: Path, **more: str) -> dict[str, str]:
@@ -29,8 +28,7 @@ def environment(archive: Orthanc, scorer: Scorer, folder: Path, **more: str) -> 
         "max_pause_s": "0.5",
         **more,
     }
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("WSCXR_")}
-    return clean | {f"WSCXR_PACS_{key.upper()}": value for key, value in settings.items()}
+    return clean_environment("WSCXR_PACS_", **settings)
 
 
 def pacs(
@@ -85,5 +83,5 @@ def wait_until_holds(archive: Orthanc, expected: list[str]) -> None:
     def complete() -> bool:
         return len(archive.sops()) >= len(expected)
 
-    wait_for(complete)
+    wait_for(complete, every_s=0.1)
     assert archive.sops() == sorted(expected)

@@ -1,10 +1,12 @@
-"""A stand-in for the scoring service: real HTTP, results at once, faults on demand."""
+"""A stand-in for the scoring service: real HTTP, results at once, faults on demand; and studies."""
 
 import hashlib
 import io
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import uvicorn
@@ -13,10 +15,24 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 from starlette.responses import JSONResponse, Response
 
-from service.http.multipart import RELATED, related
-from tests.dicom_files import picture, written
-from tests.service.pacs.orthanc import free_port
-from tests.service.serving import wait_for
+from service.multipart import RELATED, related
+from tests.dicom_files import dataset, picture, written
+from tests.service.serving import free_port, wait_for
+
+
+def study(seed: int, **attributes: Any) -> tuple[str, bytes]:
+    """SOP Instance UID and file of a study with one radiograph, of today."""
+    made = dataset(seed=seed, StudyDate=f"{datetime.now(UTC):%Y%m%d}", **attributes)
+    return str(made.SOPInstanceUID), written(made)
+
+
+def studies(count: int) -> dict[str, bytes]:
+    return dict(study(seed) for seed in range(count))
+
+
+def with_results(sources: list[str]) -> list[str]:
+    """What the archive must hold when all of these are done: each, and one result of each."""
+    return sorted([*sources, *map(result_uid, sources)])
 
 
 def result_uid(sop: str) -> str:

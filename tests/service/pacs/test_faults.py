@@ -9,19 +9,17 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from service.pacs.analyser import ServiceAnalyser
-from service.pacs.assembly import make_bridge, make_dicomweb, make_retries
-from service.pacs.commands import Done, analyse_study
+from service.pacs.bridge import Bridge, ServiceAnalyser
+from service.pacs.commands import Analysed, analyse_study, make_dicomweb, make_retries
 from service.pacs.errors import ArchiveFault, ArchiveRefuses, ArchiveUnavailable
-from service.pacs.metrics import PacsMetrics
+from service.pacs.monitor import PacsMetrics
 from service.pacs.settings import PacsSettings
 from service.pacs.transport import Server, archive_server, service_server
 from tests.dicom_files import dataset
 from tests.service.pacs.conftest import StartWatcher
 from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
 from tests.service.pacs.processes import pacs, wait_until_holds
-from tests.service.pacs.scorer import Scorer
-from tests.service.pacs.studies import studies, study, with_results
+from tests.service.pacs.scorer import Scorer, studies, study, with_results
 
 
 class Forgetful(httpx.AsyncBaseTransport):
@@ -60,12 +58,12 @@ def test_an_archive_that_keeps_nothing_is_found_out(
     orthanc.stow([data])
     given = settings(orthanc, scorer, tmp_path)
 
-    async def run() -> list[Done]:
+    async def run() -> list[Analysed]:
         http = httpx.AsyncClient(base_url=orthanc.url, auth=(USER, PASSWORD), transport=Forgetful())
         archive = Server(http, ArchiveUnavailable, ArchiveRefuses, ArchiveFault, 1_000_000)
         service = service_server(given)
         web = make_dicomweb(given, archive)
-        bridge = make_bridge(given, web, ServiceAnalyser(service, None))
+        bridge = Bridge(web, ServiceAnalyser(service, None), given.modalities)
         retries = make_retries(given, asyncio.Event(), PacsMetrics(), patient=False)
         try:
             return await analyse_study(web, bridge, retries, dataset(seed=1).StudyInstanceUID)
@@ -96,6 +94,7 @@ def test_analyze_one_study_twice(orthanc: Orthanc, scorer: Scorer, tmp_path: Pat
     assert refused.returncode == 3
 
 
+@pytest.mark.slow
 def test_wrong_password_is_told_and_loses_nothing(
     orthanc: Orthanc, scorer: Scorer, watch: StartWatcher, tmp_path: Path
 ) -> None:
@@ -114,6 +113,7 @@ def test_wrong_password_is_told_and_loses_nothing(
     wait_until_holds(orthanc, with_results(list(some)))
 
 
+@pytest.mark.slow
 def test_archive_that_counts_anew_is_read_from_its_beginning(
     orthanc: Orthanc, watch: StartWatcher, tmp_path: Path
 ) -> None:

@@ -17,9 +17,16 @@ import pytest
 from service.pacs.settings import PacsSettings
 from tests.dicom_files import PATIENT_ID
 from tests.service.pacs.conftest import StartOrthanc
-from tests.service.pacs.orthanc import PASSWORD, PLUGINS, USER, Orthanc, free_port
-from tests.service.pacs.studies import study
-from tests.service.serving import PATIENCE_S, RunningServer, make_settings, running, wait_for
+from tests.service.pacs.orthanc import PASSWORD, PLUGINS, USER, Orthanc, need
+from tests.service.pacs.scorer import study
+from tests.service.serving import (
+    PATIENCE_S,
+    RunningServer,
+    free_port,
+    make_settings,
+    running,
+    wait_for,
+)
 from wscxr.results.dicom.identity import is_own_result
 
 FOLDER = Path(__file__).parents[3] / "integrations"
@@ -107,6 +114,7 @@ def test_plain_python_scores_and_stores(
     assert len(orthanc.sops()) == 2 + KINDS
 
 
+@pytest.mark.slow
 def test_lua_sends_complete_studies_for_analysis(
     start_orthanc: StartOrthanc, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,17 +136,14 @@ def test_lua_sends_complete_studies_for_analysis(
 PYTHON_PLUGIN = PLUGINS / "libOrthancPython.so"
 
 
+@pytest.mark.slow
 def test_the_python_plugin_scores_what_arrives(
     start_orthanc: StartOrthanc,
     guarded: RunningServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not PYTHON_PLUGIN.exists():
-        missing = "NOT TESTED: Orthanc's Python plugin is not installed"
-        if os.environ.get("WSCXR_REQUIRE_ORTHANC"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+    need(PYTHON_PLUGIN.exists(), "orthanc-python")
     monkeypatch.setenv("WSCXR_URL", guarded.url)
     monkeypatch.setenv("WSCXR_API_KEY", KEY)
     script = str(FOLDER / "orthanc_plugin.py")
@@ -164,7 +169,8 @@ def test_the_systemd_unit_sets_what_there_is() -> None:
 
 
 @pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="NOT TESTED: systemd is not installed"
+    shutil.which("systemd-analyze") is None,
+    reason="needs systemd-analyze; on Debian: apt-get install systemd",
 )
 def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("wscxr")

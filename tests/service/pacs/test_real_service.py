@@ -15,7 +15,7 @@ from tests.dicom_files import dataset
 from tests.service.pacs.conftest import StartWatcher
 from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
 from tests.service.pacs.processes import get
-from tests.service.pacs.studies import studies, study
+from tests.service.pacs.scorer import studies, study
 from tests.service.serving import PATIENCE_S, RunningServer, make_settings, running, wait_for
 from wscxr.errors import ConfigError
 from wscxr.results.dicom.identity import is_own_result
@@ -23,6 +23,7 @@ from wscxr.results.dicom.identity import is_own_result
 KINDS = 2
 
 
+@pytest.mark.slow
 def test_a_second_watcher_with_an_empty_state_adds_nothing(
     orthanc: Orthanc, server: RunningServer, watch: StartWatcher, tmp_path: Path
 ) -> None:

@@ -11,13 +11,23 @@ import pytest
 
 from tests.dicom_files import PATIENT_ID, PATIENT_NAME
 from tests.service.pacs.conftest import StartWatcher
-from tests.service.pacs.orthanc import Orthanc, free_port
+from tests.service.pacs.orthanc import Orthanc
 from tests.service.pacs.processes import get, pacs, wait_until_holds
-from tests.service.pacs.scorer import Scorer, result_of, result_uid
-from tests.service.pacs.studies import studies, study, with_results
-from tests.service.serving import wait_for
+from tests.service.pacs.scorer import (
+    Scorer,
+    result_of,
+    result_uid,
+    studies,
+    study,
+    with_results,
+)
+from tests.service.serving import free_port
+from tests.service.serving import wait_for as wait_closely
 
-MANY = 50
+# Each look at the archive costs it time that the watcher needs.
+wait_for = partial(wait_closely, every_s=0.1)
+
+MANY = 40
 WORKERS = 4
 
 
@@ -43,6 +53,7 @@ def test_c_store_and_stow_are_answered_with_results_in_the_archive(
             assert orthanc.file(result_uid(sop)) == result_of(data)
 
 
+@pytest.mark.slow
 def test_many_at_once_with_orderly_stop(
     orthanc: Orthanc, scorer: Scorer, watch: StartWatcher
 ) -> None:
@@ -58,6 +69,7 @@ def test_many_at_once_with_orderly_stop(
     assert len(scorer.calls) == MANY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["orthanc", "dicomweb"])
 def test_killed_in_the_middle(
     orthanc: Orthanc, scorer: Scorer, watch: StartWatcher, kind: str
@@ -65,7 +77,7 @@ def test_killed_in_the_middle(
     many = studies(MANY)
     orthanc.stow(list(many.values()))
     scorer.pause_s = 0.05
-    for wanted in (5, 20):
+    for wanted in (5, 15):
         watcher = watch(kind=kind, workers=WORKERS)
         wait_for(partial(_more_than, wanted, orthanc, many))
         watcher.kill()
@@ -76,6 +88,7 @@ def test_killed_in_the_middle(
     assert len(scorer.calls) <= MANY + 2 * 2 * WORKERS
 
 
+@pytest.mark.slow
 def test_archive_restarted_in_the_middle(
     orthanc: Orthanc, scorer: Scorer, watch: StartWatcher
 ) -> None:
@@ -95,6 +108,7 @@ def test_archive_restarted_in_the_middle(
     assert 'wscxr_pacs_instances_total{code="",outcome="stored"}' in get(port, "/metrics").text
 
 
+@pytest.mark.slow
 def test_two_watchers_store_nothing_twice(orthanc: Orthanc, watch: StartWatcher) -> None:
     many = studies(MANY)
     orthanc.stow(list(many.values()))
@@ -191,6 +205,7 @@ def _health(port: int) -> str | None:
     return code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["orthanc", "dicomweb"])
 def test_nothing_of_the_patient_is_written(
     orthanc: Orthanc, watch: StartWatcher, tmp_path: Path, kind: str

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import InferenceFailed, QueueFull, ShuttingDown
+from service.prometheus import Metrics
 from service.scoring.batching import Batcher, Scored
-from service.scoring.metrics import Metrics
 from tests.service.serving import PATIENCE_S
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.model.calibration import Decision
@@ -25,9 +25,6 @@ FOREVER_S = 3600.0
 
 def image(value: float) -> torch.Tensor:
     return torch.full((3, 2, 2), value)
-
-
-MODEL = ModelIdentity(name="tiny", version="1", sha256="ab" * 32)
 
 
 class FakeDetector:
@@ -48,8 +45,19 @@ class FakeDetector:
         if BROKEN in values:
             raise ValueError("patient Jane Doe")
         zeros = np.zeros((2, 2), dtype=np.float32)
-        scale = ColourScale(low=0, high=1)
-        return [Prediction(MODEL, v, 0.5, 0.0, Decision.NORMAL, 0.5, zeros, scale) for v in values]
+        return [
+            Prediction(
+                model=ModelIdentity(name="tiny", version="1", sha256=""),
+                score=value,
+                p_value=0.5,
+                threshold=0.0,
+                decision=Decision.NORMAL,
+                ood_score=0.5,
+                anomaly_map=zeros,
+                colour_scale=ColourScale(low=0.0, high=1.0),
+            )
+            for value in values
+        ]
 
 
 def run(

@@ -1,10 +1,14 @@
+import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from service.errors import ModelNotFound, ModelRequired
-from service.scoring.registry import find_bundles, load_models
+from service.prometheus import Metrics
+from service.scoring.registry import Registry, find_bundles, load_bundles
+from service.settings import Settings
 from tests.service.serving import make_settings
 from wscxr.errors import BundleDamaged, BundleError, BundleNotFound, DeviceUnavailable
 
@@ -17,7 +21,7 @@ def fake_store(root: Path, *bundles: str) -> Path:
 
 
 def found(root: Path, wanted: str | None = None) -> list[str]:
-    return [f"{b.name}/{b.version}" for b in find_bundles(root, wanted)]
+    return [f"{b.parent.name}/{b.name}" for b in find_bundles(root, wanted)]
 
 
 def test_the_latest_version_of_every_name(tmp_path: Path) -> None:
@@ -55,22 +59,42 @@ def test_a_name_that_fits_no_header(tmp_path: Path) -> None:
         find_bundles(fake_store(tmp_path, "röntgen/1"), None)
 
 
+def with_registry(settings: Settings, check: Callable[[Registry], None]) -> None:
+    """Check something of a registry that has loaded."""
+
+    async def main() -> None:
+        registry = Registry(settings, Metrics(), stop=lambda: None)
+        registry.start()
+        assert registry._loading is not None
+        await registry._loading
+        try:
+            check(registry)
+        finally:
+            await registry.close()
+
+    asyncio.run(main())
+
+
 def test_one_model_needs_no_name(store: Path) -> None:
-    registry = load_models(make_settings(store))
-    assert registry.default is registry.get(None)
-    assert registry.get("tiny").identity.version == "1"
-    with pytest.raises(ModelNotFound):
-        registry.get("../tiny")
+    def check(registry: Registry) -> None:
+        assert registry.default is registry.get(None).bundle
+        assert registry.get("tiny").bundle.identity.version == "1"
+        with pytest.raises(ModelNotFound):
+            registry.get("../tiny")
+
+    with_registry(make_settings(store), check)
 
 
 def test_several_models_need_one(store: Path, tmp_path: Path) -> None:
+    def check(registry: Registry) -> None:
+        assert [bundle.identity.name for bundle in registry.bundles] == ["a", "b"]
+        assert registry.default is None
+        with pytest.raises(ModelRequired):
+            registry.get(None)
+
     for name in ("b", "a"):
         shutil.copytree(store / "tiny", tmp_path / name)
-    registry = load_models(make_settings(tmp_path))
-    assert [bundle.identity.name for bundle in registry.bundles] == ["a", "b"]
-    assert registry.default is None
-    with pytest.raises(ModelRequired):
-        registry.get(None)
+    with_registry(make_settings(tmp_path), check)
 
 
 def test_a_damaged_bundle(store: Path, tmp_path: Path) -> None:
@@ -78,9 +102,9 @@ def test_a_damaged_bundle(store: Path, tmp_path: Path) -> None:
     with (tmp_path / "tiny/1/discriminator.safetensors").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(BundleDamaged):
-        load_models(make_settings(tmp_path))
+        load_bundles(make_settings(tmp_path))
 
 
 def test_an_unknown_device(store: Path) -> None:
     with pytest.raises(DeviceUnavailable):
-        load_models(make_settings(store, device="abacus"))
+        load_bundles(make_settings(store, device="abacus"))

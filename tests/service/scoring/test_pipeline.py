@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from tests.service import pictures
-from tests.service.http.test_bad_input import check_problem
 from tests.service.serving import (
     PATIENCE_S,
     HeldDetector,
     RunningServer,
+    check_problem,
     make_settings,
     running,
     wait_for,
@@ -28,7 +28,7 @@ def predict(server: RunningServer) -> httpx.Response:
 
 
 def outcomes(server: RunningServer, code: str) -> float:
-    lines = server.runtime.metrics.exposition().decode().splitlines()
+    lines = server.metrics.exposition().decode().splitlines()
     return sum(
         float(line.split()[-1]) for line in lines if "requests_total{" in line and code in line
     )
@@ -57,7 +57,7 @@ def test_a_deadline(store: Path) -> None:
     with running(make_settings(store, request_timeout_s=0.05)) as server:
         detector = HeldDetector(server.batcher())
         detector.go.set()
-        server.runtime._inference.submit(go.wait, PATIENCE_S)
+        server.registry._inference.submit(go.wait, PATIENCE_S)
         for _ in range(3):
             check_problem(predict(server), 504, "deadline_exceeded")
         parts: list[Any] = [("files", pictures.png())]

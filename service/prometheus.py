@@ -1,4 +1,4 @@
-"""What Prometheus sees of one app."""
+"""The Prometheus metrics of the service."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """All metrics, in a registry of their own so that apps in one process do not mix.
+    """All metrics of one app, in a registry of their own.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Metrics:
         self._queue_depth.labels(model.name).set_function(queue_depth)
 
     def exposition(self) -> bytes:
-        """All values in Prometheus' text format."""
+        """Write all values in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def _stage(self, name: str, documentation: str) -> Histogram:

@@ -32,7 +32,7 @@ def test_what_prometheus_sees(held: RunningServer) -> None:
         assert found[f"wscxr_{stage}_seconds_count", "tiny"] == 1
     assert found["wscxr_batch_size_sum", "tiny"] == 1
     assert found["wscxr_queue_depth", "tiny"] == 0
-    sha256 = held.runtime.registry.get("tiny").identity.sha256
+    sha256 = held.registry.get("tiny").bundle.identity.sha256
     assert found["wscxr_model_info", "tiny", sha256, "1"] == 1
 
 

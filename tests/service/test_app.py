@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import shutil
 import signal
 import socket
@@ -21,30 +20,21 @@ import torch
 import uvicorn
 
 from service import app as app_module
-from service.app import create_app
-from service.server import serve
+from service.app import create_app, serve
 from service.settings import Settings
 from tests.service import pictures
-from tests.service.serving import PATIENCE_S, make_settings, wait_for
+from tests.service.serving import PATIENCE_S, clean_environment, free_port, make_settings, wait_for
 from wscxr.bundle.manifest import BundleManifest
 
 KEY = "an-api-key-of-good-length"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def start(store: Path, *arguments: str, **values: str) -> "subprocess.Popen[str]":
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("WSCXR_")},
-        "WSCXR_MODEL_STORE": str(store),
-        **{f"WSCXR_{name.upper()}": value for name, value in values.items()},
-    }
-    command = arguments or ("-c", "import service.server as s; s.serve(s.Settings())")
+    environment = clean_environment(model_store=store, **values)
+    command = arguments or (
+        "-c",
+        "from service.app import serve; from service.settings import Settings; serve(Settings())",
+    )
     return subprocess.Popen(
         [sys.executable, *command], env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -221,7 +211,7 @@ def test_a_failure_nobody_foresaw_ends_the_process(
     def broken(_: Settings) -> None:
         raise MemoryError("patient Jane Doe")
 
-    monkeypatch.setattr("service.scoring.runtime.load_models", broken)
+    monkeypatch.setattr("service.scoring.registry.load_bundles", broken)
 
     async def main() -> None:
         stopped = asyncio.Event()
@@ -237,7 +227,7 @@ def test_a_failure_nobody_foresaw_ends_the_process(
 @pytest.mark.usefixtures("own_logging")
 def test_the_app_from_the_environment(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WSCXR_MODEL_STORE", str(store))
-    assert app_module.app.state.runtime.settings.model_store == store
+    assert app_module.app.state.settings.model_store == store
     with pytest.raises(AttributeError):
         app_module.nothing  # noqa: B018 - asking is the test
     monkeypatch.setenv("WSCXR_PORT", "-1")
@@ -254,3 +244,13 @@ def test_stop_process() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert seen == [signal.SIGTERM]
+
+
+def test_importing_the_app_changes_nothing() -> None:
+    code = (
+        "import logging, os, sys; before = dict(os.environ), logging.root.handlers[:]; "
+        "import service.app; after = dict(os.environ), logging.root.handlers[:]; "
+        "print(before == after, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"]
