@@ -110,7 +110,7 @@ def create_app(
     )
     if settings.key is not None:
         app.add_middleware(ApiKeyMiddleware, key=settings.key)
-    app.add_middleware(AccessMiddleware, metrics=metrics)
+    app.add_middleware(AccessMiddleware, requests=metrics.requests)
     security = DECLARED_SECURITY if settings.key is not None else []
     app.include_router(operations.health_router)
     for module in (predict, dicom, maps, models, studies):

@@ -4,11 +4,11 @@ import logging
 import time
 from uuid import uuid4
 
+from prometheus_client import Counter
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import problem_response
-from service.prometheus import Metrics
 
 logger = logging.getLogger("service.http.access")
 
@@ -20,11 +20,18 @@ class AccessMiddleware:
 
     The line and the metrics hold the route's template, never the path or the query, and nothing
     else a client chose.
+
+    Parameters
+    ----------
+    app
+        The next layer.
+    requests
+        Counts by method, route, status and outcome.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, requests: Counter) -> None:
         self._app = app
-        self._metrics = metrics
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -61,7 +68,7 @@ class AccessMiddleware:
         state = scope["state"]
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(method, route, str(status), state["outcome"]).inc()
+        self._requests.labels(method, route, str(status), state["outcome"]).inc()
         logger.info(
             "request",
             extra={
