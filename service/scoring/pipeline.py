@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -100,7 +101,7 @@ class Pipeline:
             The detector failed on this image.
         """
         with self.batcher.admit(1) as [ticket]:
-            return await self._counted(ticket, data, render, assume, result_id or uuid4())
+            return await self._analyse(ticket, data, render, assume, result_id or uuid4())
 
     async def analyse_many(
         self, files: Sequence[bytes], render: Render[T], assume: Assumed | None = None
@@ -119,12 +120,12 @@ class Pipeline:
         """
         with self.batcher.admit(len(files)) as tickets:
             work = [
-                self._counted(ticket, data, render, assume, uuid4())
+                self._analyse(ticket, data, render, assume, uuid4())
                 for ticket, data in zip(tickets, files, strict=True)
             ]
             return await asyncio.gather(*work, return_exceptions=True)
 
-    async def _counted(
+    async def _analyse(
         self,
         ticket: Ticket,
         data: bytes,
@@ -132,13 +133,44 @@ class Pipeline:
         assume: Assumed | None,
         result_id: UUID,
     ) -> Analysis[T]:
-        """Analyse within the deadline, and count how it ended."""
+        async with self._counted(ticket):
+            started = time.perf_counter()
+            radiograph, model_input = await self._in_worker(lambda: self._decode(data, assume))
+            decode_s = time.perf_counter() - started
+            self._metrics.decode.labels(self._name).observe(decode_s)
+            image, warnings = ImageInfo.model_validate(radiograph), radiograph.warnings
+            # Full-size pixels that nobody needs again do not wait in the queue.
+            kept = None if render is render_nothing else radiograph
+            del radiograph
+            scored = await self.batcher.score(ticket, model_input)
+            said = scored.prediction
+            prediction = replace(said, radiograph=kept, warnings=(*said.warnings, *warnings))
+            rendering = time.perf_counter()
+            if kept is None:
+                rendered, encode_s = render(prediction), 0.0
+            else:
+                rendered = await self._in_worker(lambda: render(prediction))
+                encode_s = time.perf_counter() - rendering
+                self._metrics.encode.labels(self._name).observe(encode_s)
+            if prediction.out_of_distribution:
+                self._metrics.out_of_distribution.labels(self._name).inc()
+            timings = TimingsMs(
+                decode=_ms(decode_s),
+                queue=_ms(scored.queue_s),
+                inference=_ms(scored.inference_s),
+                encode=_ms(encode_s),
+                total=_ms(time.perf_counter() - started),
+            )
+            return Analysis(AnalysisResult.of(result_id, prediction, image, timings), rendered)
+
+    @asynccontextmanager
+    async def _counted(self, ticket: Ticket) -> AsyncIterator[None]:
+        """Limit the time of one analysis, and count how it ended."""
         ended = InternalError.code
         try:
             async with asyncio.timeout(self._timeout_s):
-                analysis = await self._analyse(ticket, data, render, assume, result_id)
+                yield
             ended = "ok"
-            return analysis
         except TimeoutError:
             ended = DeadlineExceeded.code
             raise DeadlineExceeded from None
@@ -151,43 +183,6 @@ class Pipeline:
         finally:
             self.batcher.settle(ticket)
             self._metrics.images.labels(self._name, ended).inc()
-
-    async def _analyse(
-        self,
-        ticket: Ticket,
-        data: bytes,
-        render: Render[T],
-        assume: Assumed | None,
-        result_id: UUID,
-    ) -> Analysis[T]:
-        started = time.perf_counter()
-        radiograph, model_input = await self._in_worker(lambda: self._decode(data, assume))
-        decode_s = time.perf_counter() - started
-        self._metrics.decode.labels(self._name).observe(decode_s)
-        image, warnings = ImageInfo.model_validate(radiograph), radiograph.warnings
-        # Full-size pixels that nobody needs again do not wait in the queue.
-        kept = None if render is render_nothing else radiograph
-        del radiograph
-        scored = await self.batcher.score(ticket, model_input)
-        said = scored.prediction
-        prediction = replace(said, radiograph=kept, warnings=(*said.warnings, *warnings))
-        rendering = time.perf_counter()
-        if kept is None:
-            rendered, encode_s = render(prediction), 0.0
-        else:
-            rendered = await self._in_worker(lambda: render(prediction))
-            encode_s = time.perf_counter() - rendering
-            self._metrics.encode.labels(self._name).observe(encode_s)
-        if prediction.out_of_distribution:
-            self._metrics.out_of_distribution.labels(self._name).inc()
-        timings = TimingsMs(
-            decode=_ms(decode_s),
-            queue=_ms(scored.queue_s),
-            inference=_ms(scored.inference_s),
-            encode=_ms(encode_s),
-            total=_ms(time.perf_counter() - started),
-        )
-        return Analysis(AnalysisResult.of(result_id, prediction, image, timings), rendered)
 
     def _decode(self, data: bytes, assume: Assumed | None) -> tuple[Radiograph, Tensor]:
         rules = self._rules.model_copy(update={"assume": assume or Assumed()})

@@ -15,12 +15,8 @@ from PIL import ExifTags, Image
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
-<<<<<<< HEAD
 from training.data.samples import read_rows
 from wscxr.errors import DataError, ImageError, SampleListError
-=======
-from wscxr.errors import CsvError, DataError, ImageError
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
 from wscxr.imaging import ImageLimits, looks_like_dicom, read_radiograph
 from wscxr.imaging.raster import read_raster
 
@@ -131,11 +127,7 @@ def read_boxes(file: Path) -> Annotations:
 
     Raises
     ------
-<<<<<<< HEAD
     SampleListError
-=======
-    CsvError
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
         The file cannot be read, lacks a column, holds no box, or has a row without a file, with
         something that is no number, or with an empty box or one outside the image; the line is
         named.
@@ -144,7 +136,6 @@ def read_boxes(file: Path) -> Annotations:
     """
     by_image: dict[Path, list[tuple[float, float, float, float]]] = {}
     sizes: dict[Path, tuple[int, int]] = {}
-<<<<<<< HEAD
     for where, row in read_rows(file, ("file", *_COLUMNS)):
         if not row["file"]:
             raise SampleListError(f"{where}: there is no file")
@@ -157,28 +148,6 @@ def read_boxes(file: Path) -> Annotations:
         by_image.setdefault(image, []).append(_box(row, sizes[image], where))
     if not by_image:
         raise SampleListError(f"{file} holds no box")
-=======
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if missing := {"file", *_COLUMNS} - set(rows.fieldnames or ()):
-                raise CsvError(f"{file} lacks column {', '.join(sorted(missing))}")
-            for row in rows:
-                where = f"{file}, line {rows.line_num}"
-                if not row["file"]:
-                    raise CsvError(f"{where}: there is no file")
-                image = (file.parent / row["file"]).resolve()
-                if image not in sizes:
-                    try:
-                        sizes[image] = _shown_size(image)
-                    except DataError as error:
-                        raise DataError(f"{where}: {error}") from error
-                by_image.setdefault(image, []).append(_box(row, sizes[image], where))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CsvError(f"cannot read the boxes {file}: {error}") from error
-    if not by_image:
-        raise CsvError(f"{file} holds no box")
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
     return _Boxes(by_image)
 
 
@@ -217,7 +186,6 @@ def _box(
     try:
         x, y, w, h = (float(row[column]) for column in _COLUMNS)
     except (TypeError, ValueError) as error:
-<<<<<<< HEAD
         raise SampleListError(f"{where}: x, y, w and h must be numbers") from error
     if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
         raise SampleListError(f"{where}: the box is empty or infinite")
@@ -225,25 +193,12 @@ def _box(
     outside = max(-x, -y, x + w - width, y + h - height)
     if outside > _ROUNDING:
         raise SampleListError(
-=======
-        raise CsvError(f"{where}: x, y, w and h must be numbers") from error
-    if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
-        raise CsvError(f"{where}: the box is empty or infinite")
-    width, height = size
-    outside = max(-x, -y, x + w - width, y + h - height)
-    if outside > _ROUNDING:
-        raise CsvError(
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
             f"{where}: the box reaches {outside:g} pixels out of the image of {width} x {height}"
         )
     corners = np.array([x / width, y / height, (x + w) / width, (y + h) / height]).clip(0, 1)
     left, top, right, bottom = corners.tolist()
     if left == right or top == bottom:
-<<<<<<< HEAD
         raise SampleListError(f"{where}: the box lies outside the image")
-=======
-        raise CsvError(f"{where}: the box lies outside the image")
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
     return left, top, right, bottom
 
 

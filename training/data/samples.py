@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-<<<<<<< HEAD
 from wscxr.errors import DataError, NotEnoughImages, SampleListError
-=======
-from wscxr.errors import CsvError, DataError, NotEnoughImages
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
 from wscxr.imaging import find_images
 
 SPLITS = ("train", "val", "test")
@@ -110,16 +106,11 @@ def read_samples(manifest: Path, split: str) -> list[Sample]:
 
     Raises
     ------
-<<<<<<< HEAD
     SampleListError
-=======
-    CsvError
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
         The file cannot be read, lacks a column, or has a row without a path, or with an unknown
         label or split; the message names the line.
     """
     samples = []
-<<<<<<< HEAD
     for where, row in read_rows(manifest, ("path", "label")):
         if (own := row.get("split")) not in (None, *SPLITS):
             raise SampleListError(f"{where}: split {own!r} is none of {', '.join(SPLITS)}")
@@ -137,38 +128,6 @@ def read_samples(manifest: Path, split: str) -> list[Sample]:
                 view=row.get("view") or None,
             )
         )
-=======
-    try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if missing := {"path", "label"} - set(rows.fieldnames or ()):
-                raise CsvError(f"{manifest} lacks column {', '.join(sorted(missing))}")
-            for row in rows:
-                if (own := row.get("split")) not in (None, *SPLITS):
-                    raise CsvError(
-                        f"{manifest}, line {rows.line_num}: split {own!r} is none of "
-                        f"{', '.join(SPLITS)}"
-                    )
-                if own not in (None, split):
-                    continue
-                if not row["path"]:
-                    raise CsvError(f"{manifest}, line {rows.line_num}: there is no path")
-                if row["label"] not in set(Label):
-                    raise CsvError(
-                        f"{manifest}, line {rows.line_num}: label {row['label']!r} is neither "
-                        "normal nor abnormal"
-                    )
-                samples.append(
-                    Sample(
-                        path=manifest.parent / row["path"],
-                        label=Label(row["label"]),
-                        patient_id=row.get("patient_id") or None,
-                        view=row.get("view") or None,
-                    )
-                )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CsvError(f"cannot read the manifest {manifest}: {error}") from error
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
     return samples
 
 

@@ -7,11 +7,7 @@ from PIL import Image
 
 from tests.helpers import encode, noise, png_chunk
 from training.data.annotations import GRID, read_boxes, read_masks
-<<<<<<< HEAD
 from wscxr.errors import DataError, SampleListError
-=======
-from wscxr.errors import CsvError, DataError
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
 
 HALF = GRID // 2
 HEADER = "file,x,y,w,h\n"
@@ -167,11 +163,7 @@ def test_boxes_lie_on_the_image_as_it_is_shown(tmp_path: Path) -> None:
 def test_what_no_boxes_can_be_is_refused(tmp_path: Path, text: str | bytes, said: str) -> None:
     image(tmp_path / "a.png")
     file = boxes(tmp_path, text)
-<<<<<<< HEAD
     with pytest.raises(SampleListError, match=said) as caught:
-=======
-    with pytest.raises(CsvError, match=said) as caught:
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
         read_boxes(file)
     assert str(file) in str(caught.value)
 
@@ -189,11 +181,7 @@ def test_an_image_that_is_missing_or_none_is_named_with_the_line(tmp_path: Path)
 
 def test_a_missing_file_of_boxes_is_named(tmp_path: Path) -> None:
     for file in (tmp_path / "none.csv", tmp_path):
-<<<<<<< HEAD
         with pytest.raises(SampleListError, match=str(file)):
-=======
-        with pytest.raises(CsvError, match=str(file)):
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
             read_boxes(file)
 
 

@@ -11,11 +11,7 @@ from training.data.samples import (
     read_samples,
     with_label,
 )
-<<<<<<< HEAD
 from wscxr.errors import DataError, NotEnoughImages, SampleListError
-=======
-from wscxr.errors import CsvError, DataError, NotEnoughImages
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -115,22 +111,14 @@ def test_other_columns_are_ignored(tmp_path: Path) -> None:
 )
 def test_what_no_manifest_can_be_is_refused(tmp_path: Path, text: str | bytes, said: str) -> None:
     file = manifest(tmp_path, text)
-<<<<<<< HEAD
     with pytest.raises(SampleListError, match=said) as caught:
-=======
-    with pytest.raises(CsvError, match=said) as caught:
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
         read_samples(file, "train")
     assert str(file) in str(caught.value)
 
 
 def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     for file in (tmp_path / "none.csv", tmp_path):
-<<<<<<< HEAD
         with pytest.raises(SampleListError, match=str(file)):
-=======
-        with pytest.raises(CsvError, match=str(file)):
->>>>>>> 26effa5 (The service: one error tree, one record, admission in the pipeline, one module for each idea)
             read_samples(file, "train")
 
 
