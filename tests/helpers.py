@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from training.config import TrainConfig
 from wscxr.bundle.bundle import Bundle
@@ -218,3 +219,17 @@ def run_cli(*arguments: str | Path) -> Ran:
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
     return Ran(code, out.getvalue(), err.getvalue())
+
+
+def one_line_error(ran: Ran, exit_code: int, code: str) -> str:
+    """The message of a command that failed as it should: one line, with a code, no traceback."""
+    assert ran.code == exit_code, ran.err
+    assert "Traceback" not in ran.err
+    [line] = [line for line in ran.err.splitlines() if line.startswith("error: ")]
+    assert line.endswith(f"[{code}]")
+    return line
+
+
+def gaussian(*shape: int, seed: int = 0) -> Tensor:
+    """Standard normal numbers, float32."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import CPU, run_cli
-from tests.wscxr.test_cli import QUICK, one_line_error
+from tests.helpers import CPU, one_line_error, run_cli
+from tests.wscxr.test_cli import QUICK
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.store import read_manifest
 from wscxr.model.heads.memory_bank import MemoryBank

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import CPU, Ran, encode, folder_content, noise, run_cli
+from tests.helpers import CPU, Ran, encode, folder_content, noise, one_line_error, run_cli
 from training.config import TrainConfig
 from training.methods.settings import Wscxr
 from wscxr.bundle.bundle import Bundle
@@ -40,15 +40,6 @@ QUICK = [
 def train(data: Path, out: Path, *more: str | Path) -> Ran:
     folders = ("--normal", data / "normal", "--abnormal", data / "abnormal")
     return run_cli("train", *folders, "--out", out, *QUICK, *more)
-
-
-def one_line_error(ran: Ran, exit_code: int, code: str) -> str:
-    """The message of a command that failed as it should: one line, with a code, no traceback."""
-    assert ran.code == exit_code, ran.err
-    assert "Traceback" not in ran.err
-    [line] = [line for line in ran.err.splitlines() if line.startswith("error: ")]
-    assert line.endswith(f"[{code}]")
-    return line
 
 
 # --- help ---------------------------------------------------------------------------------------

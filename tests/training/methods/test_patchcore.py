@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from tests.helpers import CPU, RecordingTrack, folder_content
+from tests.helpers import CPU, RecordingTrack, folder_content, gaussian
 from training.config import TrainConfig
 from training.data.images import open_radiograph
 from training.data.samples import Label, find_samples
@@ -26,14 +26,10 @@ from wscxr.model.heads.memory_bank import MemoryBank
 NO_ANOMALY = torch.zeros(0, 0)
 
 
-def gaussian(rows: int, channels: int, seed: int = 0) -> Tensor:
-    return torch.randn(rows, channels, generator=torch.Generator().manual_seed(seed))
-
-
 def skewed(rows: int, seed: int = 0) -> Tensor:
     """Most points close together, some far off, as patch features are."""
-    points = gaussian(rows, 12, seed)
-    points = points * torch.exp(gaussian(rows, 1, seed + 1))
+    points = gaussian(rows, 12, seed=seed)
+    points = points * torch.exp(gaussian(rows, 1, seed=seed + 1))
     return points - points.mean(dim=0)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from tests.helpers import CPU, RecordingTrack, folder_content
+from tests.helpers import CPU, RecordingTrack, folder_content, gaussian
 from training.config import TrainConfig
 from training.data.images import open_radiograph
 from training.data.samples import Label, find_samples
@@ -24,10 +24,6 @@ from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
 
 NO_ANOMALY = torch.zeros(0, 0)
 CHANNELS = 12
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def normal_set(rows: int = 2000, seed: int = 0) -> Tensor:

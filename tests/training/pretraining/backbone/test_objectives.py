@@ -2,15 +2,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers import gaussian
 from training.pretraining.backbone.config import ObjectiveName
 from training.pretraining.backbone.objectives import Objective, matched_patches, vicreg
 
 WHOLE = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 CHANNELS = 5
-
-
-def gaussian(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def frames(count: int, frame: Tensor = WHOLE) -> Tensor:

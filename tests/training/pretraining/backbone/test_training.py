@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.helpers import CPU
+from tests.helpers import CPU, gaussian
 from tests.training.pretraining.backbone.runs import STEPS, config
 from training.pretraining.backbone import training as module
 from training.pretraining.backbone.config import View
@@ -83,10 +83,6 @@ def test_a_backbone_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 VIEW = View(size=32)
-
-
-def gaussian(rows: int, channels: int, seed: int = 0) -> Tensor:
-    return torch.randn(rows, channels, generator=torch.Generator().manual_seed(seed))
 
 
 def images(count: int = 9) -> Tensor:
