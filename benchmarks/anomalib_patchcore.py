@@ -26,12 +26,12 @@ from benchmarks.common import console
 from training.data.images import BATCH, load_batches
 from training.data.samples import Label, Sample, find_samples, patient_groups
 from training.methods.settings import PatchCore
+from wscxr.choices import ScoreRule, WeightsSource
 from wscxr.device import resolve_device
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
-from wscxr.model.detector import Detector, ScoreRule
+from wscxr.model.detector import Detector
 from wscxr.model.patches import patch_features
-from wscxr.model.weights import WeightsSource
 
 ARCHITECTURE = "resnet18"
 """torchvision's and timm's versions of it name their weights alike."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import console, run_wscxr, train_densenet
+from wscxr.choices import WeightsSource
 from wscxr.model.backbone import BackboneConfig, build_backbone
-from wscxr.model.weights import WeightsSource
 
 NORMAL, K, MANY = 500, 16, 1341
 BATCH = 16

@@ -20,7 +20,8 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as transforms
 
 from training.data.samples import read_samples
-from wscxr.imaging import Intensity, read_radiograph, to_unit_range
+from wscxr.choices import Intensity
+from wscxr.imaging import read_radiograph, to_unit_range
 
 SIDE = 224
 

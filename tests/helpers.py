@@ -21,13 +21,14 @@ from torch import Tensor
 from training.config import TrainConfig
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
+from wscxr.choices import ScoreRule, WeightsSource
 from wscxr.imaging import InputConfig, Radiograph
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
 from wscxr.model.calibration import Calibration
-from wscxr.model.detector import Detector, ScoreRule
+from wscxr.model.detector import Detector
 from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
 from wscxr.model.ood import OodConfig, OodScorer
-from wscxr.model.weights import WeightsSource, weights_sha256
+from wscxr.model.weights import weights_sha256
 from wscxr.results.png import ColourScale
 
 T = TypeVar("T")

@@ -11,9 +11,8 @@ from service.http.problems import problems
 from service.scoring.registry import Registry
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.identity import ModelIdentity
+from wscxr.choices import ScoreRule, WeightsSource
 from wscxr.imaging import InputConfig
-from wscxr.model.detector import ScoreRule
-from wscxr.model.weights import WeightsSource
 
 router = APIRouter(tags=["models"])
 

@@ -19,7 +19,7 @@ from training.methods.settings import Wscxr
 from training.phantoms import write_phantoms
 from training.train import train
 from wscxr.bundle.bundle import Bundle
-from wscxr.model.detector import ScoreRule
+from wscxr.choices import ScoreRule
 
 # One process makes the phantoms and the bundle, once.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("phantom quality")]

@@ -5,11 +5,9 @@ from pydantic import ValidationError
 
 from training.config import TrainConfig, resolve_config
 from training.methods.settings import PositionalWscxr, Wscxr
+from wscxr.choices import Intensity, ScoreRule, WeightsSource
 from wscxr.errors import ConfigError
-from wscxr.imaging import Intensity
 from wscxr.model.backbone import BackboneConfig
-from wscxr.model.detector import ScoreRule
-from wscxr.model.weights import WeightsSource
 
 
 def toml(folder: Path, text: str) -> Path:

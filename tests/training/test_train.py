@@ -25,12 +25,13 @@ from training.train import train
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Versions
 from wscxr.bundle.store import read_manifest
+from wscxr.choices import WeightsSource
 from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.imaging import read_radiograph
 from wscxr.model.heads.discriminator import DiscriminatorConfig
 from wscxr.model.heads.positional import PositionalConfig
 from wscxr.model.ood import OodConfig
-from wscxr.model.weights import WeightsSource, round_to_half, weights_sha256
+from wscxr.model.weights import round_to_half, weights_sha256
 
 
 @pytest.fixture(scope="module")

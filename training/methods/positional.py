@@ -15,7 +15,8 @@ from torch import Tensor
 
 from training.methods.fitting import Fit, OnCheckpoint, descend
 from training.methods.settings import PositionalWscxr
-from wscxr.model.detector import ScoreRule, image_score
+from wscxr.choices import ScoreRule
+from wscxr.model.detector import image_score
 from wscxr.model.heads.discriminator import discriminator_loss
 from wscxr.model.heads.positional import PositionalConfig, PositionalDiscriminator, log_distance
 from wscxr.model.mining import mine

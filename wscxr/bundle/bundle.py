@@ -17,6 +17,7 @@ from wscxr.bundle.golden import GoldenCase, GoldenScores, check_golden, make_gol
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.bundle.manifest import BundleManifest, FileName
 from wscxr.bundle.store import read_files, read_manifest, write_files
+from wscxr.choices import WeightsSource
 from wscxr.device import resolve_device
 from wscxr.errors import (
     BundleDamaged,
@@ -29,7 +30,7 @@ from wscxr.imaging import DicomRules, Radiograph, Source, open_source, to_model_
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
 from wscxr.model.detector import Detector
 from wscxr.model.ood import OodScorer
-from wscxr.model.weights import WeightsSource, half_where_exact, weights_sha256
+from wscxr.model.weights import half_where_exact, weights_sha256
 from wscxr.prediction import Prediction
 
 S = TypeVar("S", bound=Source)

@@ -11,13 +11,12 @@ from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveI
 
 from wscxr import __version__
 from wscxr.bundle import schema
+from wscxr.choices import ScoreRule, WeightsSource
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.calibration import Calibration
-from wscxr.model.detector import ScoreRule
 from wscxr.model.heads import HeadConfig
 from wscxr.model.ood import OodConfig
-from wscxr.model.weights import WeightsSource
 from wscxr.results.png import ColourScale
 
 FileName = Literal[

@@ -3,7 +3,7 @@
 from wscxr.imaging.dicom.rules import Assumed, DicomRules, LateralRule
 from wscxr.imaging.folder import find_images
 from wscxr.imaging.limits import ImageLimits
-from wscxr.imaging.model_input import InputConfig, Intensity, to_model_input, to_unit_range
+from wscxr.imaging.model_input import InputConfig, to_model_input, to_unit_range
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.imaging.reader import (
     Source,
@@ -18,7 +18,6 @@ __all__ = [
     "DicomRules",
     "ImageLimits",
     "InputConfig",
-    "Intensity",
     "LateralRule",
     "Radiograph",
     "Source",

@@ -7,7 +7,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from wscxr.choices import Intensity as Intensity
+from wscxr.choices import Intensity
 from wscxr.imaging.radiograph import Radiograph
 
 

@@ -10,8 +10,9 @@ from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from wscxr.bundle import shipped
+from wscxr.choices import WeightsSource
 from wscxr.errors import ConfigError, WeightsError
-from wscxr.model.weights import WeightsSource, fetch_imagenet_weights, read_weights
+from wscxr.model.weights import fetch_imagenet_weights, read_weights
 
 _DEFAULT_LAYERS = {
     # The paper's choice for DenseNet121: "the fourth layer".

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wscxr.choices import ScoreRule as ScoreRule
+from wscxr.choices import ScoreRule
 from wscxr.model.backbone import Backbone
 from wscxr.model.heads import Head
 from wscxr.model.patches import patch_features

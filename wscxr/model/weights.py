@@ -9,9 +9,6 @@ import torch
 import torchvision
 from torch import Tensor
 
-from wscxr.choices import WeightsSource as WeightsSource
-from wscxr.choices import file_of as file_of
-from wscxr.choices import source_of as source_of
 from wscxr.errors import WeightsError, WeightsUnavailable
 
 

@@ -7,8 +7,9 @@ from torch import Tensor
 from tests.helpers import CPU, RecordingTrack
 from training.methods.fitting import CHECKPOINTS, Fit, fit_maps
 from training.methods.settings import PositionalWscxr
+from wscxr.choices import ScoreRule
 from wscxr.errors import ConfigError
-from wscxr.model.detector import ScoreRule, image_score
+from wscxr.model.detector import image_score
 from wscxr.model.heads import Head
 from wscxr.model.heads.positional import PositionalDiscriminator
 

@@ -9,9 +9,9 @@ from tests.helpers import tiny_detector, tiny_manifest
 from wscxr import __version__
 from wscxr.bundle.card import model_card
 from wscxr.bundle.manifest import BundleManifest, Versions
+from wscxr.choices import WeightsSource
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.calibration import Calibration
-from wscxr.model.weights import WeightsSource
 
 
 @pytest.fixture(scope="module")

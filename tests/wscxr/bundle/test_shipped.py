@@ -13,9 +13,10 @@ from wscxr.bundle import shipped
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.card import model_card
 from wscxr.bundle.store import read_manifest
+from wscxr.choices import WeightsSource
 from wscxr.errors import BundleNotFound, WeightsUnavailable
 from wscxr.model.backbone import build_backbone
-from wscxr.model.weights import WeightsSource, weights_sha256
+from wscxr.model.weights import weights_sha256
 
 BUNDLE = Path(__file__).parents[3] / "model_store" / shipped.BUNDLE
 

@@ -31,6 +31,7 @@ from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.golden import make_golden
 from wscxr.bundle.manifest import BundleManifest
 from wscxr.bundle.store import check_absent, read_manifest
+from wscxr.choices import WeightsSource
 from wscxr.errors import (
     BundleDamaged,
     BundleError,
@@ -44,7 +45,6 @@ from wscxr.errors import (
 from wscxr.imaging import to_model_input
 from wscxr.model import backbone as backbone_module
 from wscxr.model.backbone import BackboneConfig
-from wscxr.model.weights import WeightsSource
 
 FILES = {
     "MODEL_CARD.md",

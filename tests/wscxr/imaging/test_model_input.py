@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from tests.helpers import radiograph
-from wscxr.imaging import InputConfig, Intensity, Radiograph, to_model_input
+from wscxr.choices import Intensity
+from wscxr.imaging import InputConfig, Radiograph, to_model_input
 
 PLAIN = InputConfig(
     size=64, intensity=Intensity.FULL_RANGE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)

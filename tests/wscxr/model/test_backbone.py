@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from tests.helpers import random_backbone
+from wscxr.choices import WeightsSource
 from wscxr.errors import ConfigError, WeightsError
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
-from wscxr.model.weights import WeightsSource
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import SIZE, tiny_detector
-from wscxr.model.detector import ScoreRule, image_score
+from wscxr.choices import ScoreRule
+from wscxr.model.detector import image_score
 from wscxr.model.patches import patch_features
 
 

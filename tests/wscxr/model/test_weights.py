@@ -19,14 +19,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.helpers import random_backbone
+from wscxr.choices import WeightsSource
 from wscxr.errors import WeightsError, WeightsUnavailable
 from wscxr.model.backbone import BackboneConfig, build_backbone
-from wscxr.model.weights import (
-    WeightsSource,
-    fetch_imagenet_weights,
-    read_weights,
-    weights_sha256,
-)
+from wscxr.model.weights import fetch_imagenet_weights, read_weights, weights_sha256
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([1.0, -1.0])}
 

@@ -20,8 +20,9 @@ from torchvision.transforms.v2 import functional as transforms
 from training.data.images import in_batches, open_radiograph
 from training.data.samples import read_rows
 from training.pretraining.backbone.config import View
+from wscxr.choices import Intensity
 from wscxr.errors import DataError, NotEnoughImages
-from wscxr.imaging import Intensity, find_images, to_unit_range
+from wscxr.imaging import find_images, to_unit_range
 from wscxr.progress import Track, untracked
 
 

@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from training.pretraining.backbone.config import ObjectiveName, PretrainConfig
+from wscxr.choices import WeightsSource
 from wscxr.errors import ConfigError
 from wscxr.model.backbone import BackboneConfig
-from wscxr.model.weights import WeightsSource
 from wscxr.options import validated
 
 

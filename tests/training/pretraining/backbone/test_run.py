@@ -16,9 +16,10 @@ from tests.training.pretraining.backbone.runs import EPOCHS, STEPS, config, file
 from training.pretraining.backbone.config import ObjectiveName
 from training.pretraining.backbone.run import Pretrained, pretrain
 from wscxr import __version__
+from wscxr.choices import WeightsSource
 from wscxr.errors import ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.model.backbone import BackboneConfig, build_backbone
-from wscxr.model.weights import WeightsSource, read_weights
+from wscxr.model.weights import read_weights
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from tests.helpers import CPU, radiograph, random_backbone, scores_of, tiny_manifest, tiny_ood
 from wscxr.bundle.bundle import Bundle
+from wscxr.choices import ScoreRule
 from wscxr.imaging import to_model_input
-from wscxr.model.detector import Detector, ScoreRule
+from wscxr.model.detector import Detector
 from wscxr.model.heads.memory_bank import MemoryBank, MemoryBankConfig
 
 
