@@ -38,6 +38,13 @@ Image-level anomaly scores, calibrated decisions and anomaly maps for chest X-ra
 match on `code`. Every response carries its id in `X-Request-ID`.
 """
 
+_KEEP_ALIVE_S = 75
+"""How long an idle connection stays open, in seconds.
+
+Longer than load balancers keep theirs (60 s at most of them): where the server closes first, the
+next request may be on its way already, and is lost.
+"""
+
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -146,6 +153,7 @@ def serve(settings: "Settings") -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=settings.shutdown_timeout_s,
         )
     )

@@ -199,6 +199,8 @@ def test_serving_until_told_to_stop(
     thread.start()
     wait_for(lambda: bool(servers) and servers[0].started)
     wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200)
+    # Load balancers keep idle connections for 60 s, and would send a request on one just closed.
+    assert servers[0].config.timeout_keep_alive > 60
     servers[0].should_exit = True
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
