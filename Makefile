@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 # the package index has, which on Linux is a CUDA build of some gigabytes.
 TORCH ?=
 
-.PHONY: demo test test-all lint format bench docs lock clean
+.PHONY: demo test test-all lint format bench docs lock image image-test deploy-tools clean
 
 demo: .venv/installed
 	$(BIN)/python scripts/demo.py
@@ -48,8 +48,32 @@ lock: .venv/installed
 	        --universal --generate-hashes --no-emit-index-url --no-annotate --quiet \
 	        --custom-compile-command 'make lock' --output-file requirements-image.txt
 
+# What the tests of deploy/ need (350 MB): Helm without its program, Kubernetes' schemas, podman-compose.
+deploy-tools: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group deploy
+
+# The container image TARGET (serve, gpu or train), and its bill of materials in dist/, with docker, podman or
+# buildah, whichever works here. BASE: the image to build on; a release names it by digest (IMAGE_OPTIONS=--release).
+# TORCH_BACKEND: cpu, or a CUDA version, from PyTorch's own index; empty: what the package index has.
+TARGET ?= serve
+BASE ?= python:3.12-slim
+IMAGE_OPTIONS ?=
+image:
+	$(PYTHON) scripts/image.py build --target $(TARGET) --base $(BASE) $(IMAGE_OPTIONS) \
+	    $(if $(filter undefined,$(origin TORCH_BACKEND)),,--torch-backend "$(TORCH_BACKEND)")
+
+# Builds the image and one of Debian's Orthanc, on a base made here where none can be pulled, runs the compose file and
+# looks at what it does.
+image-test: deploy-tools
+	base=$$($(PYTHON) scripts/image.py base) \
+	    && $(MAKE) image TARGET=serve BASE=$$base \
+	    && $(PYTHON) scripts/image.py orthanc --base $$base
+	WSCXR_TEST_IMAGE=wscxr:cpu WSCXR_TEST_ORTHANC_IMAGE=wscxr-test-orthanc:latest \
+	    $(BIN)/python -m pytest --log-cli-level=info tests/deploy/test_image.py
+
 clean:
-	rm -rf .venv demo-output build site *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-output build dist site *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
