@@ -90,7 +90,8 @@ def _default(field: FieldInfo) -> str:
 @cache
 def command_reference() -> str:
     """Render the help of every command, those of the entry points among them, as Markdown."""
-    for entry_point in entry_points(group="wscxr.commands"):
-        app.add_typer(entry_point.load())
-    command = typer.main.get_command(app)
+    whole = typer.Typer()
+    for part in (app, *(point.load() for point in entry_points(group="wscxr.commands"))):
+        whole.add_typer(part)
+    command = typer.main.get_command(whole)
     return get_docs_for_click(obj=command, ctx=typer.Context(command), name="wscxr", indent=1)
