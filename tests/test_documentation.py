@@ -91,6 +91,13 @@ def test_links_lead_somewhere(text: Path) -> None:
             assert anchor in slugs(target.read_text()), link
 
 
+@texts
+def test_files_it_names_are_there(text: Path) -> None:
+    folders = "benchmarks|docs|examples|integrations|scripts|service|tests|training|wscxr"
+    for name in re.findall(rf"`((?:{folders})/[\w./-]+)`", text.read_text()):
+        assert (ROOT / name).exists(), name
+
+
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text()
     for page in PAGES:
