@@ -31,7 +31,7 @@ def test_score_folder(trained: Path, unseen: Path, tmp_path: Path) -> None:
     folder = tmp_path / "archive" / "normal"
     out = tmp_path / "scores.csv"
     run("score_folder.py", folder, out, "--bundle", trained)
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [row["file"] for row in rows] == sorted(path.name for path in folder.iterdir())
     assert all(float(row["p_value"]) > 0 and not row["error"] for row in rows)
 
@@ -40,7 +40,7 @@ def test_score_folder_names_what_cannot_be_used(trained: Path, tmp_path: Path) -
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "note.txt").write_text("not an image")
     run("score_folder.py", tmp_path / "archive", tmp_path / "scores.csv", "--bundle", trained)
-    [row] = csv.DictReader((tmp_path / "scores.csv").open())
+    [row] = csv.DictReader((tmp_path / "scores.csv").read_text().splitlines())
     assert (row["file"], row["error"]) == ("note.txt", "unsupported_format")
 
 
