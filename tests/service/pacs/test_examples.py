@@ -8,7 +8,7 @@ import pytest
 
 from tests.dicom_files import dataset
 from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
-from tests.service.pacs.studies import study
+from tests.service.pacs.scorer import study
 from tests.service.serving import make_settings, running
 
 SCRIPT = Path(__file__).parents[3] / "examples" / "pacs_study.py"
