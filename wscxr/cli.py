@@ -40,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-bundle_app = typer.Typer(help="Look at bundles.", no_args_is_help=True)
+bundle_app = typer.Typer(help="Inspect and verify bundles.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
 
 
@@ -55,20 +55,28 @@ def predict(
     maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write one anomaly map per image here.")
     ] = None,
-    style: Annotated[str, typer.Option(help="Of the maps: overlay, heat or raw16.")] = "overlay",
+    style: Annotated[
+        str, typer.Option(help="Style of the maps: overlay, heat or raw16.")
+    ] = "overlay",
     dicom: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write DICOM results of DICOM images."),
+        typer.Option(metavar="DIR", help="Write DICOM results for DICOM images here."),
     ] = None,
     objects: Annotated[
-        str, typer.Option(help="Which DICOM results: of sc, sr, seg and gsps.")
+        str, typer.Option(help="DICOM results to write, of sc, sr, seg and gsps.")
     ] = "sc,sr",
     lateral: Annotated[
-        str, typer.Option(help="What is done with lateral DICOM views: refuse, warn or accept.")
+        str, typer.Option(help="Lateral DICOM views: refuse, warn or accept.")
     ] = "refuse",
-    modality: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
-    body_part: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
-    view: Annotated[str | None, typer.Option(help="In place of the DICOM header's.")] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="Overrides Modality of the DICOM header.")
+    ] = None,
+    body_part: Annotated[
+        str | None, typer.Option(help="Overrides Body Part Examined of the DICOM header.")
+    ] = None,
+    view: Annotated[
+        str | None, typer.Option(help="Overrides View Position of the DICOM header.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Score images; one that cannot be read is reported, and the others are still scored."""
@@ -87,7 +95,7 @@ def predict(
     loaded = Bundle.load(bundle, device)
     images = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
     if not images:
-        raise DataError("there is no PNG, JPEG or DICOM file in it")
+        raise DataError("the folders hold no PNG, JPEG or DICOM file")
     table = PredictionTable(
         loaded,
         images,
@@ -110,7 +118,7 @@ def predict(
 
 @bundle_app.command(epilog="Example: `wscxr bundle show model_store/chest/1`")
 def show(bundle: BundlePath) -> None:
-    """Print what a bundle says of itself, as JSON."""
+    """Print the manifest of a bundle as JSON."""
     from wscxr.bundle.store import read_manifest
 
     manifest = read_manifest(bundle)

@@ -1,4 +1,4 @@
-"""What commands tell on standard error: progress and warnings."""
+"""What commands print to standard error: progress and warnings."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -34,6 +34,6 @@ def progress_bars() -> Progress:
 
 
 def warn(warnings: list[str]) -> None:
-    """Print warnings where they cannot be overlooked."""
+    """Print warnings where they stand out."""
     for warning in warnings:
         stderr.print(f"WARNING: {warning}", style="bold yellow", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Output files that are there whole, or not at all."""
+"""Output files that are written whole, or not at all."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""How long work tells where it is, without knowing who listens."""
+"""Progress of long work, for whatever shows it."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar

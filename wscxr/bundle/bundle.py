@@ -159,7 +159,7 @@ class Bundle:
         Raises
         ------
         BundleExists
-            There is something at `path`.
+            Something is at `path` already.
         ConfigError
             The backbone is to be left out, but nobody could fetch its weights again.
         """
@@ -212,7 +212,7 @@ class Bundle:
         Raises
         ------
         ImageError
-            An image cannot be used; of a list, nothing is scored from there on.
+            An image cannot be used; the rest of a list is not scored.
         OSError
             A file cannot be opened.
         """
@@ -276,7 +276,7 @@ class Bundle:
 
 
 def check_embedding(backbone: BackboneConfig, *, embed_backbone: bool) -> None:
-    """Make sure that whoever loads a bundle will have the backbone's weights.
+    """Make sure that a bundle will find its backbone's weights when it is loaded.
 
     Raises
     ------

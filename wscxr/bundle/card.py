@@ -69,7 +69,7 @@ def model_card(manifest: BundleManifest, notes: str = "") -> str:
     manifest
         What the bundle says of itself.
     notes
-        Markdown of whoever trained it, put at the end: data, licences, figures.
+        Markdown by those who trained it, put at the end: data, licences, figures.
 
     Returns
     -------

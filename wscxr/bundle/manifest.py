@@ -146,7 +146,7 @@ class BundleManifest(_Part):
 
     @property
     def warnings(self) -> list[str]:
-        """What whoever reads a score of this bundle must know."""
+        """What a reader of this bundle's scores must know."""
         found = []
         if self.backbone.source is WeightsSource.RANDOM:
             found.append(

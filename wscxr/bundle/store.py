@@ -24,7 +24,7 @@ def check_absent(path: Path) -> None:
     Raises
     ------
     BundleExists
-        There is something already.
+        Something is there already.
     """
     if path.exists():
         raise BundleExists(f"{path} exists; bundles are never overwritten: give another version")
@@ -92,7 +92,7 @@ def write_files(
     Raises
     ------
     BundleExists
-        There is something at `path`.
+        Something is at `path` already.
     """
     check_absent(path)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}

@@ -1,4 +1,4 @@
-"""Bytes, a file or an array -> Radiograph."""
+"""Bytes, a file or an array -> Radiograph; which files of a folder are radiographs."""
 
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.imaging.raster import RASTER_SIGNATURES, read_raster
 
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".dcm", ".dicom"})
+_DICOM_MARK = slice(128, 132)
 _DICOM_STARTS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 """Groups 0002 and 0008 in little and 0008 in big endian: how files without preamble start."""
 
@@ -29,7 +31,7 @@ Source = str | Path | bytes | NDArray[Any] | Radiograph
 
 def looks_like_dicom(data: bytes) -> bool:
     """Whether a file starts as DICOM does (PS3.10, 7.1), with or without the preamble."""
-    if data[128:132] == b"DICM":
+    if data[_DICOM_MARK] == b"DICM":
         return True
     # The first element of a data set is one of the first of its group.
     return data.startswith(_DICOM_STARTS) and data[2:4] in (
@@ -145,3 +147,22 @@ def _read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiogra
     except ModuleNotFoundError as error:
         raise UnsupportedFormat("DICOM files need the extra: pip install 'wscxr[dicom]'") from error
     return read_dicom(data, limits, rules)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Find all PNG, JPEG and DICOM files below a folder, in the order of their paths.
+
+    PNG and JPEG files are recognised by their suffix. DICOM files often have none, so files without
+    one are opened and searched for the DICOM mark; DICOMDIR (PS3.10, 8.6) holds no picture and is
+    left out.
+    """
+    return sorted(path for path in folder.rglob("*") if path.is_file() and _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    if path.suffix.lower() in _SUFFIXES:
+        return True
+    if path.suffix or path.name == "DICOMDIR":
+        return False
+    with path.open("rb") as file:
+        return file.read(_DICOM_MARK.stop)[_DICOM_MARK] == b"DICM"

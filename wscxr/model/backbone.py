@@ -31,7 +31,7 @@ _BUILD_ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 _SIZE_ARGUMENT = {"vit": "image_size", "maxvit": "input_size"}
-"""Families whose parameters depend on the input size, and the argument that tells it."""
+"""Families whose parameters depend on the input size, and the name of that argument."""
 
 
 class BackboneConfig(BaseModel):
@@ -146,7 +146,7 @@ class Backbone(nn.Module):
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise ConfigError(f"layer {layer} has no spatial extent; choose an earlier one")
         # Maps of square inputs are square, so the odd one out is the channels; some layers put
-        # them last. Only where all three agree must the family tell.
+        # them last. Where all three agree, the family decides.
         _, first, middle, last = output.shape
         channels_last = family == "swin" if first == middle == last else first == middle
         return output.permute(0, 3, 1, 2) if channels_last else output
@@ -237,7 +237,7 @@ def build_backbone(
 
 
 def _cut(model: nn.Module, config: BackboneConfig) -> fx.GraphModule:
-    """Cut a network behind the last layer used; nothing later is kept or computed."""
+    """Cut a network after the last layer used; nothing later is kept or computed."""
     known = [name for name, _ in model.named_modules() if name]
     if missing := [layer for layer in config.layers if layer not in known]:
         outer = ", ".join(name for name in known if name.count(".") < 2)

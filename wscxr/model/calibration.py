@@ -66,7 +66,7 @@ class Calibration(BaseModel):
     def expected_false_alarm_rate(self) -> float:
         """The rate that can be promised: at most the one asked for, unless n is too small.
 
-        With n calibration images no rate below 1 / (n + 1) can be told from 0.
+        With n calibration images no rate below 1 / (n + 1) can be distinguished from 0.
         """
         return self._allowed / (len(self.scores) + 1)
 

@@ -51,7 +51,7 @@ class Detector:
     score_rule
         How a map becomes an image-level score.
     device
-        Where to compute.
+        Device of backbone and head; inputs are moved to it.
     """
 
     def __init__(

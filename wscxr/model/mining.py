@@ -20,7 +20,7 @@ def nearest_normal_distance(
     Blocks are ranked by the expanded square, whose rounding could not be trusted for the
     distance itself; the distance to the winner is then computed from the difference.
 
-    With more than one neighbour it is the mean distance to so many nearest, as in the public code
+    With several neighbours it is the mean distance to that many nearest, as in the public code
     of the paper's authors.
 
     Parameters
@@ -31,7 +31,7 @@ def nearest_normal_distance(
         Features of the normal set, float32 of shape (N, C), N >= 1; may live on the CPU while
         `anomaly` is on a GPU.
     track
-        Told of each block of the normal set.
+        Shows progress, one step for each block of the normal set.
     neighbours
         How many of the nearest count, at least 1; all where the normal set has fewer.
 
@@ -63,7 +63,7 @@ def nearest_normal_distance(
 
 
 def _smallest(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Values and places of each row's so many smallest, or of all where there are fewer."""
+    """Values and indices of the smallest `count` of each row, or of all where there are fewer."""
     if count == 1:
         # Many times faster than the general search; of equal ones the first.
         value, index = rows.min(dim=1, keepdim=True)

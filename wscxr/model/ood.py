@@ -76,7 +76,7 @@ class OodScorer(nn.Module):
     rest
         l_rest, the mean variance along all other directions, a float32 scalar above 0.
     threshold
-        The distance that is told as 1, a float32 scalar above 0.
+        The distance that scores 1, a float32 scalar above 0.
     """
 
     mean: Tensor

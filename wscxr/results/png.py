@@ -59,8 +59,8 @@ class ColourScale(BaseModel):
     def from_calibration(cls, peaks: NDArray[np.float32], false_alarm_rate: float) -> Self:
         """Choose the scale by the map maxima of normal images kept aside.
 
-        What every other normal image reaches has no colour. The middle of the scale is the peak
-        that only the given fraction of normal images exceed, but lies at least 1/2 above that:
+        Values that half of the normal images reach have no colour. The middle of the scale is the
+        peak that only the given fraction of normal images exceed, but lies at least 1/2 above that:
         training puts 1 between normal and anomaly.
 
         Parameters

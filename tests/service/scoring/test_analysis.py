@@ -1,6 +1,8 @@
 """What the service says of an image unlike the training images."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -59,3 +61,15 @@ def test_prometheus_counts_them(wary: RunningServer, held: RunningServer) -> Non
     post(held, "/v1/predict")
     assert counted(wary) == before + 1
     assert counted(held) == 0
+
+
+def test_a_bundle_of_an_old_schema_has_no_ood_score_and_says_so(tmp_path: Path) -> None:
+    old = Path(__file__).parents[2] / "wscxr" / "bundle" / "fixtures" / "schema_1" / "1"
+    shutil.copytree(old, tmp_path / "old" / "1")
+    with running(make_settings(tmp_path)) as server:
+        body = post(server, "/v1/predict").json()
+        assert body["ood_score"] is None
+        assert [w for w in body["warnings"] if w.startswith("NO OOD SCORER")]
+        headers = post(server, "/v1/predict/map").headers
+        assert "x-ood-score" not in headers
+        assert float(headers["x-score"]) == pytest.approx(body["score"], abs=1e-4)

@@ -1,3 +1,4 @@
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.helpers import RecordingTrack, encode, noise
@@ -14,7 +16,9 @@ from training.data.samples import Label, Sample, load_samples, patient_groups
 from training.evaluation.confounders import trivial_features
 from training.evaluation.evaluate import evaluate
 from training.evaluation.localisation import localise
+from training.evaluation.report import write_report
 from training.evaluation.results import Evaluation
+from training.evaluation.terminal import show
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import DataError, NotEnoughImages
 from wscxr.imaging import read_radiograph
@@ -84,6 +88,22 @@ def test_the_share_unlike_the_training_images_is_told_for_both_classes(
     assert found.out_of_distribution is not None
     assert found.out_of_distribution.normal == np.mean(flagged[: len(normal)])
     assert found.out_of_distribution.abnormal == np.mean(flagged[len(normal) :])
+
+
+def test_a_bundle_without_ood_scorer_is_evaluated_and_reported(
+    trained_bundle: Bundle, samples: list[Sample], tmp_path: Path
+) -> None:
+    manifest = trained_bundle.manifest.model_copy(update={"ood": None})
+    bundle = Bundle(manifest, trained_bundle.detector, None)
+    found = evaluate(bundle, samples)
+    assert found.out_of_distribution is None
+    assert {image.ood_score for image in found.images} == {None}
+    printed = io.StringIO()
+    show(found, Console(file=printed, width=200))
+    assert "AUROC" in printed.getvalue()
+    assert "OOD score" not in printed.getvalue()
+    write_report(tmp_path / "report.html", found, bundle, gallery=False)
+    assert "Unlike the training images" not in (tmp_path / "report.html").read_text()
 
 
 def test_trivial_features_are_those_of_the_files(samples: list[Sample], found: Evaluation) -> None:

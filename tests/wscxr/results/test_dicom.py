@@ -221,12 +221,16 @@ def test_the_report_holds_every_number() -> None:
     assert f"sha256={MODEL.sha256}" in found["Algorithm Parameters"]
 
 
-@pytest.mark.parametrize("ood_score", [0.7, 1.2])
-def test_the_report_says_what_is_unlike_the_training_images(ood_score: float) -> None:
+@pytest.mark.parametrize(
+    ("ood_score", "trust"), [(0.7, None), (1.2, "UNLIKE"), (None, "NOTCHECKED")]
+)
+def test_the_report_says_what_is_unlike_the_training_images(
+    ood_score: float | None, trust: str | None
+) -> None:
     result = made(ResultKind.SR, found=prediction(ood_score=ood_score))
     found = content(result)
-    assert found["OODSCORE"] == [pytest.approx(ood_score)]
-    assert found.get("TRUST") == ("UNLIKE" if ood_score > 1 else None)
+    assert found.get("OODSCORE") == (None if ood_score is None else [pytest.approx(ood_score)])
+    assert found.get("TRUST") == trust
     assert found["RESEARCH"] == "RESEARCH"
     sr.Comprehensive3DSR.from_dataset(result)
 
@@ -277,6 +281,14 @@ def test_the_presentation_state_draws_over_the_source() -> None:
     assert reference.ReferencedSOPInstanceUID == dataset().SOPInstanceUID
     assert len(annotation.GraphicObjectSequence) == 2
     assert "research" in annotation.TextObjectSequence[0].UnformattedTextValue.lower()
+
+
+def test_without_an_ood_score_the_drawn_results_say_so() -> None:
+    unchecked = prediction(ood_score=None)
+    annotation = made(ResultKind.GSPS, found=unchecked).GraphicAnnotationSequence[0]
+    assert "Not checked" in annotation.TextObjectSequence[0].UnformattedTextValue
+    plain = made(ResultKind.SC).pixel_array
+    assert made(ResultKind.SC, found=unchecked).pixel_array.shape[0] > plain.shape[0]
 
 
 def test_only_dicom_has_dicom_results() -> None:

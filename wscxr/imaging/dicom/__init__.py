@@ -6,8 +6,7 @@ Needs the extra ``[dicom]``; `wscxr.imaging.reader` imports it when the first DI
 from wscxr.imaging.dicom.grayscale import to_grey
 from wscxr.imaging.dicom.parsing import parse
 from wscxr.imaging.dicom.pixels import decode
-from wscxr.imaging.dicom.rules import DicomRules
-from wscxr.imaging.dicom.scope import check_scope
+from wscxr.imaging.dicom.rules import DicomRules, check_scope
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.process import quiet_dicom
@@ -25,7 +24,7 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograp
     limits
         Checked against the header, and against that of a compressed stream, before decoding.
     rules
-        Which objects are scored, and what the caller knows better than the header.
+        Which objects are scored, and what the caller states in place of the header.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """What the headers of a JPEG stream say, and the repair of a known fault in them.
 
-Decoders only tell the size once they have decoded, which is too late for a hostile stream.
+Decoders report the size only after decoding, which is too late for a hostile stream.
 """
 
 from collections.abc import Iterator

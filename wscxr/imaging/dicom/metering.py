@@ -30,7 +30,7 @@ _NUMBERS = frozenset({"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
 
 
 class MeteredFile(io.BytesIO):
-    """A file in memory that a parser can read from only so often."""
+    """A file in memory with a bound on how often a parser may read from it."""
 
     _reads = 0
     _values = 0
@@ -66,7 +66,7 @@ class ValueMeter:
     def convert(self, dataset: Dataset) -> None:
         """Convert every element of a data set, and of those in its sequences, within the bound.
 
-        Damage is found here, too, and not when an element is needed.
+        Damage is found here, not later when an element is needed.
 
         Raises
         ------

@@ -37,8 +37,8 @@ class MemoryBank(nn.Module):
     """Patch feature -> distance to the nearest feature of the bank (PatchCore, eq. 6).
 
     Source: Roth et al., *Towards Total Recall in Industrial Anomaly Detection*, CVPR 2022.
-    Distances are told in units of a typical normal one, less one, so that the map of a normal
-    image lies about 0 as every other head's does.
+    Distances are given in units of a typical normal one, minus one, so that the map of a normal
+    image lies about 0, as with every other head.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The positional discriminator: it knows what is normal at each place of a chest X-ray."""
+"""The positional discriminator: what is normal at each place of a chest X-ray."""
 
 from typing import Literal
 
@@ -49,9 +49,9 @@ class PositionalDiscriminator(nn.Module):
     trained like every discriminator (Eq. 7). Chests are upright and centred: a rib where ribs
     belong is normal, and the same rib's texture elsewhere is not.
     The length of ``x`` is a Mahalanobis distance to the normals of that place (PaDiM: Defard et
-    al., ICPR 2020, with one covariance for all places); it knows no anomaly, and tells where an
-    image is unusual. Its mean over the image, u, is what D falls back on where few anomaly images
-    taught it: `prior` is large for K = 2 and nothing for hundreds.
+    al., ICPR 2020, with one covariance for all places); it has seen no anomaly, and shows where
+    an image is unusual. Its mean over the image, u, is what D falls back on where few anomaly
+    images taught it: `prior` is large for K = 2 and 0 for hundreds.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def log_distance(x: Tensor) -> Tensor:
     Tensor
         float32 of shape (B, H', W'), at least 0.
     """
-    # Logarithms, lest one marker of burnt-in text outshine everything else.
+    # Logarithms, so that one burnt-in marker does not outshine everything else.
     distance = torch.log1p(x.square().sum(dim=-1))[:, None]
     smooth: Tensor = functional.avg_pool2d(
         distance, _SMOOTHED, stride=1, padding=_SMOOTHED // 2, count_include_pad=False

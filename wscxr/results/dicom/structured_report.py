@@ -5,12 +5,38 @@ from collections.abc import Iterator
 import numpy as np
 from highdicom import sr
 from pydicom import Dataset
+from pydicom.sr.coding import Code
 
 from wscxr.model.calibration import Decision
-from wscxr.results.dicom import codes
-from wscxr.results.dicom.identity import MANUFACTURER, MODEL_NAME, RESEARCH
+from wscxr.results.dicom.identity import (
+    MANUFACTURER,
+    MODEL_NAME,
+    NO_OOD,
+    RESEARCH,
+    UNLIKE_TRAINING,
+)
 from wscxr.results.dicom.region import outlines, peaks
 from wscxr.results.dicom.target import Target
+
+_OWN = "99WSCXR"
+"""Private coding scheme (PS3.16, chapter 8): the standard has no codes for these."""
+
+_SCORE = Code("SCORE", _OWN, "Image-level anomaly score")
+_P_VALUE = Code("PVALUE", _OWN, "Conformal p-value")
+_THRESHOLD = Code("THRESHOLD", _OWN, "Threshold of the anomaly score")
+_DECISION = Code("DECISION", _OWN, "Decision at the threshold")
+_NORMAL = Code("NORMAL", _OWN, "Normal: not above the threshold")
+_ABNORMAL = Code("ABNORMAL", _OWN, "Abnormal: above the threshold")
+_ANOMALY = Code("ANOMALY", _OWN, "Anomaly: unlike normal radiographs")
+_PEAK = Code("PEAK", _OWN, "Largest anomaly map value of the region")
+_OOD_SCORE = Code("OODSCORE", _OWN, "OOD score: above 1 unlike the training images")
+_TRUST = Code("TRUST", _OWN, "Whether the anomaly score can be relied on")
+_UNLIKE_TRAINING = Code("UNLIKE", _OWN, UNLIKE_TRAINING)
+_NOT_CHECKED = Code("NOTCHECKED", _OWN, NO_OOD)
+_RESEARCH_ONLY = Code("RESEARCH", _OWN, "For research use, not for diagnosis")
+
+_CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")
+_NO_UNITS = Code("1", "UCUM", "no units")
 
 
 def structured_report(target: Target) -> Dataset:
@@ -26,7 +52,7 @@ def structured_report(target: Target) -> Dataset:
     )
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.CHEST_RADIOGRAPHY,
+        procedure_reported=_CHEST_RADIOGRAPHY,
         imaging_measurements=[_image_group(target), *_region_groups(target)],
         title=sr.CodedConcept("126000", "DCM", "Imaging Measurement Report"),
     )
@@ -40,25 +66,25 @@ def structured_report(target: Target) -> Dataset:
 
 def _image_group(target: Target) -> sr.MeasurementsAndQualitativeEvaluations:
     prediction = target.prediction
-    decision = codes.ABNORMAL if prediction.decision is Decision.ABNORMAL else codes.NORMAL
+    decision = _ABNORMAL if prediction.decision is Decision.ABNORMAL else _NORMAL
     evaluations = [
-        sr.QualitativeEvaluation(codes.DECISION, decision),
-        sr.QualitativeEvaluation(codes.RESEARCH_ONLY, codes.RESEARCH_ONLY),
+        sr.QualitativeEvaluation(_DECISION, decision),
+        sr.QualitativeEvaluation(_RESEARCH_ONLY, _RESEARCH_ONLY),
     ]
     measurements = [
-        sr.Measurement(codes.SCORE, prediction.score, codes.NO_UNITS),
-        sr.Measurement(codes.P_VALUE, prediction.p_value, codes.NO_UNITS),
-        sr.Measurement(codes.THRESHOLD, prediction.threshold, codes.NO_UNITS),
+        sr.Measurement(_SCORE, prediction.score, _NO_UNITS),
+        sr.Measurement(_P_VALUE, prediction.p_value, _NO_UNITS),
+        sr.Measurement(_THRESHOLD, prediction.threshold, _NO_UNITS),
     ]
     if prediction.ood_score is None:
-        evaluations.append(sr.QualitativeEvaluation(codes.TRUST, codes.NOT_CHECKED))
+        evaluations.append(sr.QualitativeEvaluation(_TRUST, _NOT_CHECKED))
     else:
-        measurements.append(sr.Measurement(codes.OOD_SCORE, prediction.ood_score, codes.NO_UNITS))
+        measurements.append(sr.Measurement(_OOD_SCORE, prediction.ood_score, _NO_UNITS))
     if prediction.out_of_distribution:
-        evaluations.append(sr.QualitativeEvaluation(codes.TRUST, codes.UNLIKE_TRAINING))
+        evaluations.append(sr.QualitativeEvaluation(_TRUST, _UNLIKE_TRAINING))
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(target.uid("tracking", "image"), "image"),
-        finding_type=codes.ANOMALY,
+        finding_type=_ANOMALY,
         algorithm_id=_algorithm(target),
         measurements=measurements,
         qualitative_evaluations=evaluations,
@@ -81,9 +107,9 @@ def _region_groups(
                 closed,
                 sr.SourceImageForRegion(*_reference(target)),
             ),
-            finding_type=codes.ANOMALY,
+            finding_type=_ANOMALY,
             algorithm_id=_algorithm(target),
-            measurements=[sr.Measurement(codes.PEAK, peak, codes.NO_UNITS)],
+            measurements=[sr.Measurement(_PEAK, peak, _NO_UNITS)],
         )
 
 

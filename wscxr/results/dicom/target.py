@@ -72,7 +72,7 @@ class Target:
 
     @property
     def caution(self) -> str:
-        """What limits the trust in the score, in a sentence; empty where nothing is known to."""
+        """Why the score may mean little, in a sentence; empty where no reason is known."""
         if self.prediction.ood_score is None:
             return NO_OOD
         return UNLIKE_TRAINING if self.prediction.out_of_distribution else ""
@@ -98,7 +98,7 @@ class Target:
 
     @property
     def device(self) -> dict[str, Any]:
-        """Device Serial Number, which some constructors demand: stands for the bundle."""
+        """Device Serial Number, which some constructors demand: the start of the bundle's hash."""
         return {"device_serial_number": self.prediction.model.sha256[:16]}
 
     def _derived(self, *what: str) -> UID:
