@@ -138,7 +138,7 @@ def _done(port: int) -> int:
     return sum(int(float(line.rpartition(" ")[2])) for line in counts)
 
 
-def test_failures_are_set_aside_and_stop_nobody(
+def test_failures_are_listed_and_stop_nobody(
     orthanc: Orthanc, scorer: Scorer, watch: StartWatcher, tmp_path: Path
 ) -> None:
     good = studies(3)
