@@ -27,7 +27,7 @@ def installed() -> bool:
 def need(there: bool, packages: str) -> None:
     """Skip a test without these Debian packages; fail where a run demands them."""
     if not there:
-        missing = f"needs a real PACS; on Debian: apt-get install {packages}"
+        missing = f"needs other programs; on Debian: apt-get install {packages}"
         (pytest.fail if os.environ.get("WSCXR_REQUIRE_ORTHANC") else pytest.skip)(missing)
 
 

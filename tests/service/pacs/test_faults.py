@@ -17,7 +17,7 @@ from service.pacs.settings import PacsSettings
 from service.pacs.transport import Server, archive_server, service_server
 from tests.dicom_files import dataset
 from tests.service.pacs.conftest import StartWatcher
-from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
+from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc, need
 from tests.service.pacs.processes import pacs, wait_until_holds
 from tests.service.pacs.scorer import Scorer, studies, study, with_results
 
@@ -130,6 +130,7 @@ def test_archive_that_counts_anew_is_read_from_its_beginning(
 
 
 def test_private_certificate_authority(tmp_path: Path) -> None:
+    need(shutil.which("openssl") is not None, "openssl")
     # Not with Orthanc: Debian's 1.10.1 dies of its first TLS connection.
     pem, key = tmp_path / "server.pem", tmp_path / "key.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"

@@ -70,6 +70,7 @@ def guarded(store: Path) -> Iterator[RunningServer]:
 
 
 def test_curl_scores_a_file(guarded: RunningServer, tmp_path: Path) -> None:
+    need(shutil.which("curl") is not None, "curl")
     file, out = tmp_path / "Doe, Jane.dcm", tmp_path / "out.dcm"
     _, data = study(1)
     file.write_bytes(data)
