@@ -59,18 +59,14 @@ deploy-tools: .venv/installed
 TARGET ?= serve
 BASE ?= python:3.12-slim
 IMAGE_OPTIONS ?=
+BACKEND := $(if $(filter undefined,$(origin TORCH_BACKEND)),,--torch-backend "$(TORCH_BACKEND)")
 image:
-	$(PYTHON) scripts/image.py build --target $(TARGET) --base $(BASE) $(IMAGE_OPTIONS) \
-	    $(if $(filter undefined,$(origin TORCH_BACKEND)),,--torch-backend "$(TORCH_BACKEND)")
+	$(PYTHON) scripts/image.py build --target $(TARGET) --base $(BASE) $(BACKEND) $(IMAGE_OPTIONS)
 
 # Builds the image and one of Debian's Orthanc, on a base made here where none can be pulled, runs the compose file and
 # looks at what it does.
 image-test: deploy-tools
-	base=$$($(PYTHON) scripts/image.py base) \
-	    && $(MAKE) image TARGET=serve BASE=$$base \
-	    && $(PYTHON) scripts/image.py orthanc --base $$base
-	WSCXR_TEST_IMAGE=wscxr:cpu WSCXR_TEST_ORTHANC_IMAGE=wscxr-test-orthanc:latest \
-	    $(BIN)/python -m pytest --log-cli-level=info tests/deploy/test_image.py
+	$(BIN)/python scripts/image.py test $(BACKEND)
 
 clean:
 	rm -rf .venv demo-output build dist site *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

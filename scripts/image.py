@@ -1,8 +1,8 @@
 """Build the container images with docker, podman or buildah, whichever works here.
 
-``python scripts/image.py build --target serve`` is what ``make image`` runs. It needs no package.
-``python scripts/image.py base`` makes a base image from Debian's packages where none can be pulled,
-and ``orthanc`` an Orthanc to test with.
+``python scripts/image.py build --target serve`` is what ``make image`` runs; it needs no package.
+``python scripts/image.py test`` is ``make image-test``: it builds the image and an Orthanc, on a
+base image made here where none can be pulled, and runs the tests that bring up the compose file.
 """
 
 import argparse
@@ -33,32 +33,29 @@ def main() -> None:
     """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("base", help="print a base image that works here; make it if need be")
-    orthanc = commands.add_parser("orthanc", help="build an Orthanc to test with")
-    orthanc.add_argument("--base", default=BASE_IMAGE, help="[%(default)s]")
+    test = commands.add_parser("test", help="build the image and test it")
     build = commands.add_parser("build", help="build one image and write its bill of materials")
     build.add_argument("--target", choices=("serve", "gpu", "train"), default="serve")
     build.add_argument("--base", default=BASE_IMAGE, help="[%(default)s]")
-    build.add_argument("--torch-backend", help="cpu, cu132, ...; '' takes the package index's own")
+    for command in (build, test):
+        command.add_argument(
+            "--torch-backend", help="cpu, cu132, ...; '' takes the package index's own"
+        )
     build.add_argument("--tag", help="[wscxr:cpu, wscxr:gpu or wscxr:train]")
     build.add_argument("--release", action="store_true", help="refuse a base without a digest")
     build.add_argument("--out", type=Path, default=ROOT / "dist", help="[dist]")
     arguments = parser.parse_args()
     use_containers_conf()
-    if arguments.command == "base":
-        print(usable_base())
-        return
-    if arguments.command == "orthanc":
-        build_image(ROOT / "tests/deploy/orthanc", "wscxr-test-orthanc", arguments.base)
+    backend = arguments.torch_backend
+    options = [] if backend is None else ["--build-arg", f"TORCH_BACKEND={backend}"]
+    if arguments.command == "test":
+        test_image(options)
         return
     if arguments.release and not re.search(r"@sha256:[0-9a-f]{64}$", arguments.base):
         sys.exit("a release names its base by digest: --base python:3.12-slim@sha256:...")
     tag = arguments.tag or f"wscxr:{'cpu' if arguments.target == 'serve' else arguments.target}"
     start = time.monotonic()
-    options = ["--target", arguments.target]
-    if arguments.torch_backend is not None:
-        options += ["--build-arg", f"TORCH_BACKEND={arguments.torch_backend}"]
-    build_image(ROOT, tag, arguments.base, *options)
+    build_image(ROOT, tag, arguments.base, "--target", arguments.target, *options)
     print(f"{tag}: built in {time.monotonic() - start:.0f} s, {size_gb(tag):.2f} GB")
     arguments.out.mkdir(parents=True, exist_ok=True)
     bill = arguments.out / f"{tag.replace(':', '-').replace('/', '-')}.cdx.json"
@@ -85,6 +82,19 @@ def engine() -> str:
         if shutil.which(name) and succeeds([name, "info"]):
             return name
     sys.exit("docker, podman or buildah is needed; on Debian: apt-get install podman buildah runc")
+
+
+def test_image(options: list[str]) -> None:
+    """Build the image and an Orthanc to test with, and run the tests of the image."""
+    base = usable_base()
+    start = time.monotonic()
+    build_image(ROOT, "wscxr:cpu", base, "--target", "serve", *options)
+    print(f"built in {time.monotonic() - start:.0f} s, {size_gb('wscxr:cpu'):.2f} GB", flush=True)
+    build_image(ROOT / "tests" / "deploy" / "orthanc", "wscxr-test-orthanc", base)
+    os.environ["WSCXR_TEST_IMAGE"] = "wscxr:cpu"
+    os.environ["WSCXR_TEST_ORTHANC_IMAGE"] = "wscxr-test-orthanc:latest"
+    tests = ["--log-cli-level=info", "tests/deploy/test_image.py"]
+    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *tests], cwd=ROOT).returncode)
 
 
 def build_image(folder: Path, tag: str, base: str, *options: str) -> None:
@@ -119,7 +129,7 @@ def usable_base() -> str:
     chosen = engine()
     if succeeds([chosen, "pull", BASE_IMAGE]):
         return BASE_IMAGE
-    if succeeds([chosen, "inspect", LOCAL_BASE]):
+    if succeeds([chosen, "inspect", "--type", "image", LOCAL_BASE]):
         return LOCAL_BASE
     if not shutil.which("mmdebstrap"):
         sys.exit(f"{BASE_IMAGE} cannot be pulled, and mmdebstrap is not there to make a base")

@@ -49,6 +49,8 @@ class Served(Project):
 @pytest.fixture(scope="module")
 def project() -> Iterator[Served]:
     """The project before anything is started; taken down at the end."""
+    # Its lines would drown the figures that these tests log.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     engine = find_engine()
     compose = find_compose(engine) if engine else None
     assert engine is not None, "neither docker nor podman works here"
