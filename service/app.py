@@ -74,6 +74,7 @@ def create_app(
     """
     # Not above: these import PyTorch, which must come after `configure_process`.
     from service.api import dicom, maps, models, operations, predict, studies
+    from service.api.oip import routes as oip
     from service.scoring.registry import Registry
     from service.settings import Settings
 
@@ -120,7 +121,8 @@ def create_app(
     app.add_middleware(AccessMiddleware, requests=metrics.requests)
     security = DECLARED_SECURITY if settings.key is not None else []
     app.include_router(operations.health_router)
-    for module in (predict, dicom, maps, models, studies):
+    app.include_router(oip.health_router)
+    for module in (predict, dicom, maps, models, studies, oip):
         app.include_router(module.router, dependencies=security)
     app.include_router(operations.metrics_router, dependencies=security)
     return app

@@ -13,7 +13,10 @@ from service.errors import Unauthorized
 from service.http.problems import problem_response
 
 OPEN_PATHS = frozenset(
-    {"/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+    {
+        *("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"),
+        *("/docs", "/docs/oauth2-redirect", "/openapi.json"),
+    }
 )
 """The only paths that need no key, so that no new one is open by accident."""
 

@@ -1,4 +1,8 @@
-"""Every error as ``application/problem+json`` (RFC 9457)."""
+"""Every error as ``application/problem+json`` (RFC 9457), or as the inference protocol has it.
+
+Clients of the Open Inference Protocol read ``{"error": ...}`` as ``application/json``; they get
+that below ``/v2``, and only there.
+"""
 
 import logging
 from typing import Any
@@ -32,6 +36,10 @@ _HTTP_ERRORS: dict[int, type[ServiceError]] = {
 }
 
 
+_INFERENCE_STATUS = {415: 400, 422: 400}
+"""Statuses that the inference protocol does not know, and what stands for them there."""
+
+
 class Problem(BaseModel):
     """An error, as RFC 9457 describes them; match on `code`."""
 
@@ -55,6 +63,19 @@ class Problem(BaseModel):
             code=error.code,
             request_id=request_id,
         )
+
+
+class InferenceError(BaseModel):
+    """An error, as the Open Inference Protocol describes them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error: str = Field(description="The code of the error, a colon, and what happened this time.")
+
+    @classmethod
+    def of(cls, problem: Problem) -> "InferenceError":
+        """Say the same as a problem."""
+        return cls(error=f"{problem.code}: {problem.detail}")
 
 
 def to_problem(error: Exception, request_id: str) -> Problem:
@@ -83,9 +104,15 @@ def problem_response(error: Exception, scope: Scope) -> JSONResponse:
     problem = to_problem(error, state["request_id"])
     state["outcome"] = problem.code
     headers = dict(error.headers) if isinstance(error, ServiceError) else None
-    return JSONResponse(
-        problem.model_dump(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE
-    )
+    if _is_inference(scope):
+        status = _INFERENCE_STATUS.get(problem.status, problem.status)
+        return JSONResponse(InferenceError.of(problem).model_dump(), status, headers)
+    return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
+
+
+def _is_inference(scope: Scope) -> bool:
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -110,6 +137,27 @@ def problems(*kinds: type[WscxrError]) -> Responses:
     for answer in found.values():
         answer["description"] = answer["description"].lstrip("\n")
     return found
+
+
+def inference_problems(*kinds: type[WscxrError]) -> Responses:
+    """Describe errors as `problems` does, in the form of the Open Inference Protocol."""
+    found: Responses = {}
+    schema = InferenceError.model_json_schema()
+    for kind in kinds:
+        status = _INFERENCE_STATUS.get(kind.status, kind.status)
+        content = {"application/json": {"schema": schema, "examples": {}}}
+        answer = found.setdefault(status, {"description": "", "content": content})
+        answer["description"] += f"\n- `{kind.code}`: {kind.summary}"
+        example = InferenceError.of(Problem.of(kind(), "")).model_dump()
+        answer["content"]["application/json"]["examples"][kind.code] = {"value": example}
+    for answer in found.values():
+        answer["description"] = answer["description"].lstrip("\n")
+    # In place of the 422 that FastAPI describes for every route with parameters.
+    rest = {
+        "description": "Any other refusal.",
+        "content": {"application/json": {"schema": schema}},
+    }
+    return {**dict(sorted(found.items())), "4XX": rest}
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
