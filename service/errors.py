@@ -115,7 +115,7 @@ class BatchTooLarge(TooManyFiles):
 
 
 class ModelRequired(InvalidRequest):
-    """Several models are loaded: name one with ?model=NAME; see /v1/models."""
+    """Several models are loaded and none is the default: name one with ?model=NAME."""
 
     code = "model_required"
 

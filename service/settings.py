@@ -41,6 +41,13 @@ class Settings(BaseSettings):
         description="Serve only this bundle; by default, the latest version of each name.",
         json_schema_extra={"metavar": "NAME[/VERSION]"},
     )
+    default_model: str | None = Field(
+        default=None,
+        pattern=rf"^{NAME_PATTERN}$",
+        description="Model for requests that name none; by default, the one served, or of several "
+        f"{shipped.BUNDLE.parent}.",
+        json_schema_extra={"metavar": "NAME"},
+    )
     device: str = Field(
         default="auto", description="auto, cpu, cuda or cuda:N; a missing device is an error."
     )

@@ -66,7 +66,7 @@ async def get_pipeline(
     registry: RegistryDep,
     model: Annotated[
         str | None,
-        Query(description="Name of the model; may be left out when only one is loaded."),
+        Query(description="Name of the model; by default, the one that /v1/models calls so."),
     ] = None,
 ) -> Pipeline:
     """The pipeline of the model that the request names; errors as `Registry.get`."""

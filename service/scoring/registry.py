@@ -15,10 +15,13 @@ from service.errors import ModelNotFound, ModelRequired, NotReady, ShuttingDown
 from service.prometheus import Metrics
 from service.scoring.pipeline import Pipeline
 from service.settings import NAME_PATTERN, Settings
+from wscxr.bundle import shipped
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import BundleError, BundleNotFound, WscxrError
 
 logger = logging.getLogger(__name__)
+
+_SHIPPED = shipped.BUNDLE.parent.name
 
 _LAST_BATCH_S = 5
 """How long the last batch may take when the service stops, in seconds."""
@@ -68,8 +71,16 @@ class Registry:
 
     @property
     def default(self) -> Bundle | None:
-        """The bundle for requests that name none; None when several are loaded."""
-        return self.bundles[0] if len(self.bundles) == 1 else None
+        """The bundle for requests that name none; None when they must name one.
+
+        It is the one that the settings name, else the only one, else the one that ships: a
+        second model beside it changes no answer of the first.
+        """
+        bundles = self.bundles
+        wanted = self._settings.default_model
+        if wanted is None:
+            wanted = bundles[0].identity.name if len(bundles) == 1 else _SHIPPED
+        return self._pipelines[wanted].bundle if wanted in self._pipelines else None
 
     def check_ready(self) -> None:
         """Make sure that the models can be used.
@@ -92,7 +103,7 @@ class Registry:
         Raises
         ------
         ModelRequired
-            No name is given and several models are loaded.
+            No name is given, several models are loaded, and none of them is the default.
         ModelNotFound
             No loaded model has that name.
         """
@@ -144,8 +155,11 @@ def load_bundles(settings: Settings) -> list[Bundle]:
     BundleError, WeightsUnavailable
         There is no bundle, or one of them cannot be used; see `Bundle.load`.
     """
-    bundles = []
-    for path in find_bundles(settings.model_store, settings.model):
+    bundles: list[Bundle] = []
+    paths = find_bundles(settings.model_store, settings.model)
+    if settings.default_model not in (None, *(path.parent.name for path in paths)):
+        raise BundleNotFound(f"the default model {settings.default_model} is not among the served")
+    for path in paths:
         started = time.perf_counter()
         bundle = Bundle.load(path, settings.device)
         bundles.append(bundle)

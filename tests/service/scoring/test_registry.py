@@ -97,6 +97,32 @@ def test_several_models_need_one(store: Path, tmp_path: Path) -> None:
     with_registry(make_settings(tmp_path), check)
 
 
+@pytest.mark.parametrize(
+    ("names", "chosen", "default"),
+    [
+        (("a", "cxr-pediatric-pneumonia"), None, "cxr-pediatric-pneumonia"),
+        (("a", "cxr-pediatric-pneumonia"), "a", "a"),
+        (("a", "b"), "b", "b"),
+        (("a",), None, "a"),
+    ],
+)
+def test_default_model(
+    store: Path, tmp_path: Path, names: tuple[str, ...], chosen: str | None, default: str
+) -> None:
+    def check(registry: Registry) -> None:
+        assert registry.default is registry.get(None).bundle
+        assert registry.default is registry.get(default).bundle
+
+    for name in names:
+        shutil.copytree(store / "tiny", tmp_path / name)
+    with_registry(make_settings(tmp_path, default_model=chosen), check)
+
+
+def test_a_default_model_that_is_not_served(store: Path) -> None:
+    with pytest.raises(BundleNotFound, match="default model other"):
+        load_bundles(make_settings(store, default_model="other"))
+
+
 def test_a_damaged_bundle(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "tiny", tmp_path / "tiny")
     with (tmp_path / "tiny/1/discriminator.safetensors").open("ab") as file:
