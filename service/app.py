@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from service.http.access import AccessMiddleware
 from service.http.auth import DECLARED_SECURITY, ApiKeyMiddleware
+from service.http.docs import install_docs
 from service.http.limits import BodyLimitMiddleware, keep_uploads_in_memory
 from service.http.problems import install_problem_handlers
 from service.logs import configure_logging
@@ -96,6 +97,7 @@ def create_app(
         description=_DESCRIPTION,
         version=__version__,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         # A redirect would have an upload sent twice.
         redirect_slashes=False,
@@ -108,6 +110,7 @@ def create_app(
     app.state.jobs = jobs
     app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)
     install_problem_handlers(app)
+    install_docs(app)
     keep_uploads_in_memory(settings.max_body_bytes)
     # The last one added is the outermost.
     app.add_middleware(
@@ -117,7 +120,9 @@ def create_app(
         timeout_s=settings.request_timeout_s,
     )
     if settings.key is not None:
-        app.add_middleware(ApiKeyMiddleware, key=settings.key)
+        app.add_middleware(
+            ApiKeyMiddleware, key=settings.key, docs_need_key=settings.docs_access == "key"
+        )
     app.add_middleware(AccessMiddleware, requests=metrics.requests)
     security = DECLARED_SECURITY if settings.key is not None else []
     app.include_router(operations.health_router)

@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     )
     api_key: SecretStr | None = Field(default=None, description="Key that requests must carry.")
     api_key_file: Path | None = Field(default=None, description="File with that key, instead.")
+    docs_access: Literal["open", "key"] = Field(
+        default="open",
+        description="Whether /docs and /openapi.json are open, or need the API key as well.",
+    )
     map_cache_bytes: PositiveInt = Field(
         default=256 * _MIB, description="Memory for anomaly maps behind a URL, in bytes."
     )

@@ -14,6 +14,9 @@ logger = logging.getLogger("service.http.access")
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 
+_POLICY = "default-src 'none'; frame-ancestors 'none'"
+"""What a browser may do with an answer that is no page: nothing."""
+
 
 class AccessMiddleware:
     """Gives each request a fresh id, logs one line about it, and counts it.
@@ -53,6 +56,9 @@ class AccessMiddleware:
                 headers["X-Request-ID"] = request_id
                 # Answers are about patients: no cache between here and the client may keep them.
                 headers["Cache-Control"] = "no-store"
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers.setdefault("Content-Security-Policy", _POLICY)
             await send(message)
 
         try:

@@ -10,15 +10,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Unauthorized
+from service.http.docs import STATIC
 from service.http.problems import problem_response
 
-OPEN_PATHS = frozenset(
-    {
-        *("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"),
-        *("/docs", "/docs/oauth2-redirect", "/openapi.json"),
-    }
-)
-"""The only paths that need no key, so that no new one is open by accident."""
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
+"""The only paths that never need the key, so that no new one is open by accident."""
+
+_DOCS_PATHS = frozenset({"/docs", "/openapi.json"})
 
 DECLARED_SECURITY: list[Depends] = [
     Security(APIKeyHeader(name="X-API-Key", auto_error=False)),
@@ -28,20 +26,34 @@ DECLARED_SECURITY: list[Depends] = [
 
 
 class ApiKeyMiddleware:
-    """Refuses requests without the API key, before their body is read."""
+    """Refuses requests without the API key, before their body is read.
 
-    def __init__(self, app: ASGIApp, key: SecretStr) -> None:
+    Parameters
+    ----------
+    key
+        The key.
+    docs_need_key
+        Whether the OpenAPI document and the page that shows it need the key too.
+    """
+
+    def __init__(self, app: ASGIApp, key: SecretStr, *, docs_need_key: bool) -> None:
         self._app = app
+        self._docs_need_key = docs_need_key
         self._key = key.get_secret_value().encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
         if scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", ""))
-            if path not in OPEN_PATHS and not self._has_key(Headers(scope=scope)):
+            if not (self._is_open(path) or self._has_key(Headers(scope=scope))):
                 await problem_response(Unauthorized(), scope)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        if path in _DOCS_PATHS or path.startswith(f"{STATIC}/"):
+            return not self._docs_need_key
+        return path in OPEN_PATHS
 
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")

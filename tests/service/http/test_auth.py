@@ -7,6 +7,7 @@ import pytest
 from tests.service import pictures
 from tests.service.serving import check_problem, make_settings, running
 
+DOCS = ["/docs", "/openapi.json", "/docs/static/swagger-ui.css"]
 KEY = "an-api-key-of-good-length-é"
 
 
@@ -52,9 +53,19 @@ def test_with_the_key(guarded: httpx.Client, header: tuple[bytes, bytes]) -> Non
     assert guarded.get("/metrics", headers=[header]).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", *DOCS])
 def test_open_paths(guarded: httpx.Client, path: str) -> None:
     assert guarded.get(path).status_code == 200
+
+
+def test_docs_that_need_the_key(store: Path) -> None:
+    settings = make_settings(store, api_key=KEY, docs_access="key")
+    with running(settings) as server, httpx.Client(base_url=server.url) as client:
+        for path in DOCS:
+            check_problem(client.get(path), 401, "unauthorized")
+            headers = [(b"X-API-Key", KEY.encode())]
+            assert client.get(path, headers=headers).status_code == 200
+        assert client.get("/health/live").status_code == 200
 
 
 def test_the_document_tells_of_the_key(guarded: httpx.Client, client: httpx.Client) -> None:
