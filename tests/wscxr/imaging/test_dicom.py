@@ -462,7 +462,7 @@ def test_an_exported_folder_is_searched(tmp_path: Path) -> None:
 DCMCJPEG = shutil.which("dcmcjpeg")
 
 
-@pytest.mark.skipif(DCMCJPEG is None, reason="DCMTK is not installed")
+@pytest.mark.skipif(DCMCJPEG is None, reason="needs DCMTK; on Debian: apt-get install dcmtk")
 @pytest.mark.parametrize(
     ("option", "syntax", "tolerance"),
     [
@@ -488,7 +488,7 @@ def test_jpeg_of_another_maker_is_read(
 OJPH = shutil.which("ojph_compress")
 
 
-@pytest.mark.skipif(OJPH is None, reason="OpenJPH's tools are not installed")
+@pytest.mark.skipif(OJPH is None, reason="needs OpenJPH; on Debian: apt-get install openjph-tools")
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_high_throughput_jpeg_2000_is_read(bits: int, tmp_path: Path) -> None:
     pixels = picture(bits)
@@ -560,7 +560,7 @@ def real(name: str, rules: DicomRules = ANY_PART) -> Radiograph:
     return read_radiograph((REAL / name).read_bytes(), rules=rules)
 
 
-@pytest.mark.skipif(REAL is None, reason="WSCXR_TEST_DATA is not set")
+@pytest.mark.skipif(REAL is None, reason="WSCXR_TEST_DATA names no folder of real X-rays: see CONTRIBUTING")
 class TestRealFiles:
     def test_every_one_is_read(self) -> None:
         assert REAL is not None
