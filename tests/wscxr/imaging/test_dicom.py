@@ -560,7 +560,9 @@ def real(name: str, rules: DicomRules = ANY_PART) -> Radiograph:
     return read_radiograph((REAL / name).read_bytes(), rules=rules)
 
 
-@pytest.mark.skipif(REAL is None, reason="WSCXR_TEST_DATA names no folder of real X-rays: see CONTRIBUTING")
+@pytest.mark.skipif(
+    REAL is None, reason="WSCXR_TEST_DATA names no folder of real X-rays: see CONTRIBUTING"
+)
 class TestRealFiles:
     def test_every_one_is_read(self) -> None:
         assert REAL is not None

@@ -333,7 +333,9 @@ def check_valid(data: bytes, kind: ResultKind, folder: Path) -> None:
     assert errors(target) <= errors(source)
 
 
-@pytest.mark.skipif(DCIODVFY is None, reason="needs dicom3tools; on Debian: apt-get install dicom3tools")
+@pytest.mark.skipif(
+    DCIODVFY is None, reason="needs dicom3tools; on Debian: apt-get install dicom3tools"
+)
 class TestValidity:
     @every_kind
     @pytest.mark.parametrize("name", SYNTHETIC)
