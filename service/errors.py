@@ -159,6 +159,12 @@ class NotReady(TryLater):
     code = "not_ready"
 
 
+class WorkersStuck(TryLater):
+    """Every thread that decodes has been at one image for longer than WSCXR_REQUEST_TIMEOUT_S."""
+
+    code = "workers_stuck"
+
+
 class QueueFull(TryLater):
     """More images are under way than WSCXR_QUEUE_SIZE, or more bytes than WSCXR_MAX_HELD_BYTES."""
 

@@ -81,6 +81,15 @@ def radiograph(seed: int = 0, size: int = 80) -> Radiograph:
     return Radiograph(pixels=np.clip(np.round(pixels), 0, 255).astype(np.uint8), format="PNG")
 
 
+def many_scans(pixels: NDArray[np.uint8], *, extra: int) -> bytes:
+    """A progressive JPEG, six scans for grey, that repeats the last one `extra` times."""
+    whole = encode(pixels, "JPEG", progressive=True)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    # A scan without data: as good as any other to a decoder, and almost free of bytes.
+    empty = last[: 2 + int.from_bytes(last[2:4], "big")]
+    return whole[:-2] + extra * empty + whole[-2:]
+
+
 # --- detectors and bundles ----------------------------------------------------------------------
 
 

@@ -100,6 +100,13 @@ class TooManyPixels(ImageError):
     status = 413
 
 
+class TooManyScans(ImageError):
+    """The JPEG stream has so many scans that decoding would take too long; nothing was decoded."""
+
+    code = "too_many_scans"
+    status = 413
+
+
 class BlankImage(ImageError):
     """All pixels have the same value."""
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse, Response
 
 from service.api.dependencies import MetricsDep, RegistryDep
-from service.errors import NotReady, ShuttingDown, Unauthorized
+from service.errors import NotReady, ShuttingDown, Unauthorized, WorkersStuck
 from service.http.problems import problems
 
 health_router = APIRouter(tags=["health"])
@@ -29,9 +29,9 @@ async def live() -> Health:
     return Health(status="live")
 
 
-@health_router.get("/health/ready", responses=problems(NotReady, ShuttingDown))
+@health_router.get("/health/ready", responses=problems(NotReady, ShuttingDown, WorkersStuck))
 async def ready(registry: RegistryDep) -> Health:
-    """Every model is loaded and has passed its golden check."""
+    """Every model is loaded and has passed its golden check, and images can be decoded."""
     registry.check_ready()
     return Health(status="ready")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,6 +22,7 @@ from service.scoring.analysis import (
     render_nothing,
 )
 from service.scoring.batching import Batcher, Ticket
+from service.scoring.workers import Workers
 from service.settings import Settings
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import WscxrError
@@ -47,7 +48,7 @@ class Pipeline:
         settings: Settings,
         metrics: Metrics,
         *,
-        workers: Executor,
+        workers: Workers,
         inference: Executor,
     ) -> None:
         self.bundle = bundle
@@ -135,7 +136,7 @@ class Pipeline:
     ) -> Analysis[T]:
         async with self._counted(ticket):
             started = time.perf_counter()
-            radiograph, model_input = await self._in_worker(lambda: self._decode(data, assume))
+            radiograph, model_input = await self._workers.run(lambda: self._decode(data, assume))
             decode_s = time.perf_counter() - started
             self._metrics.decode.labels(self._name).observe(decode_s)
             image, warnings = ImageInfo.model_validate(radiograph), radiograph.warnings
@@ -149,7 +150,7 @@ class Pipeline:
             if kept is None:
                 rendered, encode_s = render(prediction), 0.0
             else:
-                rendered = await self._in_worker(lambda: render(prediction))
+                rendered = await self._workers.run(lambda: render(prediction))
                 encode_s = time.perf_counter() - rendering
                 self._metrics.encode.labels(self._name).observe(encode_s)
             if prediction.out_of_distribution:
@@ -188,9 +189,6 @@ class Pipeline:
         rules = self._rules.model_copy(update={"assume": assume or Assumed()})
         radiograph = read_radiograph(data, self._limits, rules)
         return radiograph, self.bundle.prepare(radiograph)
-
-    async def _in_worker(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
 
 def _ms(seconds: float) -> float:

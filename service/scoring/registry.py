@@ -11,9 +11,10 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from service.errors import ModelNotFound, ModelRequired, NotReady, ShuttingDown
+from service.errors import ModelNotFound, ModelRequired, NotReady, ShuttingDown, WorkersStuck
 from service.prometheus import Metrics
 from service.scoring.pipeline import Pipeline
+from service.scoring.workers import Workers
 from service.settings import NAME_PATTERN, Settings
 from wscxr.bundle import shipped
 from wscxr.bundle.bundle import Bundle
@@ -40,7 +41,7 @@ class Registry:
         self._settings = settings
         self._metrics = metrics
         self._stop = stop
-        self._workers = ThreadPoolExecutor(settings.decode_workers, "images")
+        self._workers = Workers(settings.decode_workers, settings.request_timeout_s)
         # One thread: a second batch at the same time would only make both slower.
         self._inference = ThreadPoolExecutor(1, "inference")
         self._pipelines: dict[str, Pipeline] = {}
@@ -60,8 +61,8 @@ class Registry:
         # The server has waited for requests by now; only a batch may still be under way.
         closing = [pipeline.batcher.close(_LAST_BATCH_S) for pipeline in self._pipelines.values()]
         await asyncio.gather(*closing)
-        for threads in (self._workers, self._inference):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._workers.shutdown()
+        self._inference.shutdown(wait=False, cancel_futures=True)
 
     @property
     def bundles(self) -> list[Bundle]:
@@ -91,11 +92,15 @@ class Registry:
             They are still being loaded.
         ShuttingDown
             The service is stopping.
+        WorkersStuck
+            No image can be decoded any more.
         """
         if self._closing:
             raise ShuttingDown
         if not self._pipelines:
             raise NotReady
+        if self._workers.stuck:
+            raise WorkersStuck
 
     def get(self, name: str | None) -> Pipeline:
         """Look up the pipeline of a model; errors as `check_ready`, and these.

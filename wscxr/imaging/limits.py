@@ -12,6 +12,9 @@ class ImageLimits(BaseModel):
         Largest file, in bytes.
     max_pixels
         Largest width x height, read from the header before anything is decoded.
+    max_scanned_pixels
+        Largest number of scans of a JPEG stream x width x height, counted in its headers before
+        anything is decoded. Decoders take about a second for this many.
     min_side
         Shortest side, in pixels, that can still be a radiograph.
     """
@@ -20,4 +23,5 @@ class ImageLimits(BaseModel):
 
     max_bytes: PositiveInt = 64 * 1024 * 1024
     max_pixels: PositiveInt = 100_000_000
+    max_scanned_pixels: PositiveInt = 2_000_000_000
     min_side: PositiveInt = 32

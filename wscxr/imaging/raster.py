@@ -8,6 +8,7 @@ from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 
 from wscxr.errors import CorruptImage, ImageError, ImageTooSmall, MultiFrameImage, TooManyPixels
+from wscxr.imaging import jpeg, png
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 
@@ -31,14 +32,18 @@ def read_raster(data: bytes, limits: ImageLimits) -> Radiograph:
 
     Raises
     ------
-    CorruptImage, MultiFrameImage, ImageTooSmall, TooManyPixels
+    CorruptImage, MultiFrameImage, ImageTooSmall, TooManyPixels, TooManyScans
         See `wscxr.errors`.
     """
+    is_png = data.startswith(_PNG)
     try:
+        # Before Pillow, whose own readers of headers take a while for many chunks or segments.
+        png.check_work(data) if is_png else jpeg.check_work(data, limits)
         # Not `Image.open`, which holds images to a limit of Pillow's own: one for the process.
-        read = PngImageFile if data.startswith(_PNG) else jpeg_factory
-        with read(io.BytesIO(data)) as image:
+        with (PngImageFile if is_png else jpeg_factory)(io.BytesIO(data)) as image:
             _check_header(image, limits)
+            # Pillow decodes what is left of a damaged picture and does not report it.
+            png.check_whole(data) if is_png else jpeg.check_intact(data)
             image.load()
             grey = _to_grey(ImageOps.exif_transpose(image))
             return Radiograph(pixels=np.array(grey), format=str(image.format))

@@ -65,7 +65,7 @@ def read_radiograph(
     Raises
     ------
     EmptyFile, FileTooLarge, UnsupportedFormat, CorruptImage, MultiFrameImage, ImageTooSmall,
-    TooManyPixels, BlankImage, UnsupportedSyntax, OutOfScope
+    TooManyPixels, TooManyScans, BlankImage, UnsupportedSyntax, OutOfScope
         See `wscxr.errors`.
     """
     limits = limits or ImageLimits()

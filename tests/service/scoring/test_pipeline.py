@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.scoring import pipeline
 from tests.service import pictures
 from tests.service.serving import (
     PATIENCE_S,
@@ -19,6 +20,8 @@ from tests.service.serving import (
     running,
     wait_for,
 )
+from wscxr.errors import CorruptImage
+from wscxr.imaging import Radiograph
 
 FILES = {"file": pictures.png()}
 
@@ -52,9 +55,31 @@ def test_a_full_queue(held: RunningServer) -> None:
     assert predict(held).status_code == 200
 
 
+def test_stuck_decoders_make_the_service_unready(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def hang(*_: object) -> Radiograph:
+        assert go.wait(PATIENCE_S)
+        raise CorruptImage
+
+    with running(make_settings(store, request_timeout_s=0.5, decode_workers=2)) as server:
+        ready = f"{server.url}/health/ready"
+        monkeypatch.setattr(pipeline, "read_radiograph", hang)
+        check_problem(predict(server), 504, "deadline_exceeded")
+        assert httpx.get(ready).status_code == 200  # one thread is left
+        check_problem(predict(server), 504, "deadline_exceeded")
+        wait_for(lambda: httpx.get(ready).status_code == 503)
+        check_problem(httpx.get(ready), 503, "workers_stuck")
+        check_problem(predict(server), 503, "workers_stuck")
+        go.set()
+        wait_for(lambda: httpx.get(ready).status_code == 200)
+
+
 def test_a_deadline(store: Path) -> None:
     go = threading.Event()
-    with running(make_settings(store, request_timeout_s=0.05)) as server:
+    with running(make_settings(store, request_timeout_s=0.5)) as server:
         detector = HeldDetector(server.batcher())
         detector.go.set()
         server.registry._inference.submit(go.wait, PATIENCE_S)

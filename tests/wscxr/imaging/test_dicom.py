@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom import Dataset
-from pydicom.encaps import encapsulate
+from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import apply_modality_lut, apply_windowing
 from pydicom.uid import (
     JPEG2000,
@@ -40,7 +40,7 @@ from pydicom.uid import (
 
 from tests import dicom_files
 from tests.dicom_files import dataset, deflated_bomb, picture, without_meta, written
-from tests.helpers import scores_of
+from tests.helpers import encode, many_scans, noise, scores_of
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import (
     BlankImage,
@@ -53,6 +53,7 @@ from wscxr.errors import (
     MultiFrameImage,
     NoPixelData,
     TooManyPixels,
+    TooManyScans,
     UnsupportedSyntax,
     WrongBodyPart,
     WrongModality,
@@ -518,6 +519,44 @@ def test_eight_bit_jpeg_is_read() -> None:
     assert np.abs(difference).mean() < 400
 
 
+def jpeg_dicom(frame: bytes, pixels: NDArray[Any]) -> bytes:
+    coded = dataset(pixels, 8)
+    coded.PixelData = encapsulate([frame])
+    coded["PixelData"].is_undefined_length = True
+    coded.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    return written(coded)
+
+
+def test_many_scans_of_a_frame_are_refused_before_decoding() -> None:
+    pixels = noise(900, 1000)
+    with pytest.raises(TooManyScans):
+        read_radiograph(jpeg_dicom(many_scans(pixels, extra=3000), pixels))
+
+
+def test_a_damaged_frame_is_refused() -> None:
+    pixels = noise(200, 304)
+    frame = encode(pixels, "JPEG")
+    assert read_radiograph(jpeg_dicom(frame, pixels)).width == 304
+    half = len(frame) // 2
+    for damaged in (frame[:half], frame[:half] + frame[half + 40 :], frame[:-4] + b"\xff\xd9"):
+        with pytest.raises(CorruptImage, match="truncated"):
+            read_radiograph(jpeg_dicom(damaged, pixels))
+
+
+@pytest.mark.skipif(DCMCJPEG is None, reason="DCMTK is not installed")
+@pytest.mark.parametrize("option", ["--encode-lossless-sv1", "--encode-extended"])
+def test_a_frame_that_is_cut_off_is_refused(option: str, tmp_path: Path) -> None:
+    plain, coded = tmp_path / "plain.dcm", tmp_path / "coded.dcm"
+    plain.write_bytes(written(dataset(**WINDOW)))
+    assert DCMCJPEG is not None
+    subprocess.run([DCMCJPEG, option, plain, coded], check=True)
+    source = dcmread(coded)
+    frame = next(generate_frames(source.PixelData, number_of_frames=1))
+    source.PixelData = encapsulate([frame[: len(frame) // 2]])
+    with pytest.raises(CorruptImage, match="truncated"):
+        read_radiograph(written(source))
+
+
 def test_white_that_lossy_coding_pushed_too_high_stays_white() -> None:
     # 10 bits stored in a stream of 12: decoders may hand out more than 1023.
     over = dataset(np.where(picture(10) > 500, 1030, 100).astype(np.uint16), 12)
@@ -609,7 +648,7 @@ class TestRealFiles:
 
 
 @pytest.mark.parametrize(
-    "encode",
+    "compress",
     [
         lambda source: source.compress(RLELossless, generate_instance_uid=False),
         lambda source: source.compress(JPEGLSLossless, generate_instance_uid=False),
@@ -617,9 +656,9 @@ class TestRealFiles:
     ],
 )
 def test_one_picture_has_one_score(
-    encode: Callable[[Dataset], None], trained_bundle: Bundle
+    compress: Callable[[Dataset], None], trained_bundle: Bundle
 ) -> None:
     inverse = dataset((2**12 - 1) - picture(), PhotometricInterpretation="MONOCHROME1")
-    encode(inverse)
+    compress(inverse)
     [wanted], [found] = (scores_of(trained_bundle, [read(s)]) for s in (dataset(), inverse))
     assert found == pytest.approx(wanted, abs=1e-3)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 from pydantic import ValidationError
 
-from tests.helpers import encode, noise, png_chunk, raw_png
+from tests.helpers import encode, many_scans, noise, png_chunk, raw_png
 from wscxr.errors import (
     BlankImage,
     CorruptImage,
@@ -24,6 +24,7 @@ from wscxr.errors import (
     ImageTooSmall,
     MultiFrameImage,
     TooManyPixels,
+    TooManyScans,
     UnsupportedFormat,
 )
 from wscxr.imaging import ImageLimits, Radiograph, read_radiograph
@@ -251,6 +252,42 @@ def test_a_huge_jpeg_is_refused_by_its_header() -> None:
         read_radiograph(bytes(data))
 
 
+def test_many_scans_of_a_large_picture_are_refused_before_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def decode(*_: object) -> None:
+        raise AssertionError("a pixel was decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decode)
+    monkeypatch.setattr("simplejpeg.decode_jpeg", decode)
+    with pytest.raises(TooManyScans, match="3006 scans of 1000 x 900 pixels"):
+        read_radiograph(many_scans(noise(900, 1000), extra=3000))
+
+
+def test_the_bound_on_scans_counts_their_pixels() -> None:
+    data = encode(GREY, "JPEG", progressive=True)
+    exact = ImageLimits(max_scanned_pixels=6 * GREY.size)
+    assert read_radiograph(data, exact).width == 48
+    with pytest.raises(TooManyScans, match="6 scans"):
+        read_radiograph(data, ImageLimits(max_scanned_pixels=6 * GREY.size - 1))
+    # One scan is no more work than the pixels themselves, which have a limit of their own.
+    assert read_radiograph(encode(GREY, "JPEG"), ImageLimits(max_scanned_pixels=1)).width == 48
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"\xff\xd8" + 20_000 * b"\xff\xfe\x00\x02" + encode(GREY, "JPEG")[2:],
+        many_scans(GREY, extra=20_000),
+        encode(GREY)[:33] + 200_000 * png_chunk(b"teSt", b"") + encode(GREY)[33:],
+    ],
+    ids=["segments", "scans", "chunks"],
+)
+def test_a_flood_of_headers_is_refused(flood: bytes) -> None:
+    with pytest.raises(CorruptImage, match="too many"):
+        read_radiograph(flood)
+
+
 def test_an_operator_may_raise_the_pixel_limit() -> None:
     """Past Pillow's own limit: the header is accepted, and the missing pixels are the error."""
     with pytest.raises(CorruptImage):
@@ -292,6 +329,85 @@ def test_one_different_pixel_is_not_blank() -> None:
     pixels = np.full((40, 40), 7, np.uint8)
     pixels[5, 5] = 8
     assert read_radiograph(encode(pixels)).pixels.max() == 8
+
+
+# --- damage that decoders repair in silence -------------------------------------------------------
+
+WHOLE = {
+    "grey": encode(noise(200, 300), "JPEG"),
+    "colour": encode(np.dstack([noise(200, 300, seed) for seed in range(3)]), "JPEG"),
+    "cmyk": encode(Image.fromarray(noise(200, 300)).convert("CMYK"), "JPEG"),
+    "progressive": encode(noise(200, 300), "JPEG", progressive=True),
+    "restarts": encode(noise(200, 300), "JPEG", restart_marker_rows=1),
+}
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "half": lambda data: data[: len(data) // 2],
+    "half, closed": lambda data: data[: len(data) // 2] + b"\xff\xd9",
+    "no end": lambda data: data[:-2],
+    "shifted": lambda data: data[: len(data) // 2] + data[len(data) // 2 + 400 :],
+    "wiped": lambda data: data[: len(data) // 2] + bytes(400) + data[len(data) // 2 + 400 :],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_damaged_jpeg_is_refused(kind: str, damage: str) -> None:
+    assert read_radiograph(WHOLE[kind]).width == 300
+    with pytest.raises(CorruptImage, match="truncated or damaged"):
+        read_radiograph(DAMAGE[damage](WHOLE[kind]))
+
+
+def pixel_rows(rows: int) -> bytes:
+    return zlib.compress(b"".join(b"\0" + bytes(GREY[row]) for row in range(rows)))
+
+
+@pytest.mark.parametrize("rows", [1, 20, 39])
+def test_a_png_without_all_its_rows_is_refused(rows: int) -> None:
+    np.testing.assert_array_equal(
+        read_radiograph(raw_png(48, 40, body=pixel_rows(40))).pixels, GREY
+    )
+    with pytest.raises(CorruptImage, match="rows are missing"):
+        read_radiograph(raw_png(48, 40, body=pixel_rows(rows)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
+def test_the_rows_of_every_kind_of_png_are_counted_right(mode: str) -> None:
+    grey = noise(41, 51)
+    image = Image.fromarray(grey.astype(np.uint16)) if mode == "I;16" else Image.fromarray(grey)
+    assert read_radiograph(encode(image.convert(mode))).height == 41
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_the_rows_of_an_interlaced_png_are_counted_too(missing: int) -> None:
+    """Adam7 (ISO/IEC 15948, 8.2): seven small pictures, one after the other."""
+    rows = [
+        b"\0" + bytes(GREY[row, left::step_x])
+        for left, top, step_x, step_y in [
+            *[(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)],
+            *[(0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)],
+        ]
+        for row in range(top, 40, step_y)
+    ]
+    header = struct.pack(">IIBBBBB", 48, 40, 8, 0, 0, 0, 1)
+    body = zlib.compress(b"".join(rows[: len(rows) - missing]))
+    data = b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            *(png_chunk(b"IHDR", header), png_chunk(b"IDAT", body), png_chunk(b"IEND", b"")),
+        ]
+    )
+    if missing:
+        with pytest.raises(CorruptImage, match="rows are missing"):
+            read_radiograph(data)
+    else:
+        np.testing.assert_array_equal(read_radiograph(data).pixels, GREY)
+
+
+def test_one_changed_byte_of_a_png_is_seen() -> None:
+    data = bytearray(encode(GREY))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(CorruptImage):
+        read_radiograph(bytes(data))
 
 
 # --- damaged metadata: odd but harmless, and never a warning or a foreign exception --------------

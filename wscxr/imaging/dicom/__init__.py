@@ -33,8 +33,8 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograp
 
     Raises
     ------
-    CorruptImage, FileTooLarge, TooManyPixels, ImageTooSmall, MultiFrameImage, UnsupportedSyntax,
-    OutOfScope
+    CorruptImage, FileTooLarge, TooManyPixels, TooManyScans, ImageTooSmall, MultiFrameImage,
+    UnsupportedSyntax, OutOfScope
         See `wscxr.errors`.
     """
     with quiet_dicom:

@@ -34,7 +34,13 @@ from wscxr.errors import (
     TooManyPixels,
     UnsupportedSyntax,
 )
-from wscxr.imaging.dicom.jpeg import frame_header, repair_scan_header
+from wscxr.imaging.jpeg import (
+    check_end,
+    check_intact,
+    check_work,
+    frame_header,
+    repair_scan_header,
+)
 from wscxr.imaging.limits import ImageLimits
 
 _J2K = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
@@ -61,7 +67,7 @@ def decode(dataset: Dataset, limits: ImageLimits) -> NDArray[np.unsignedinteger]
 
     Raises
     ------
-    ColourImage, MultiFrameImage, ImageTooSmall, TooManyPixels
+    ColourImage, MultiFrameImage, ImageTooSmall, TooManyPixels, TooManyScans
         Before anything is decoded.
     UnsupportedSyntax
         No decoder reads this transfer syntax, or this stream in it.
@@ -74,7 +80,7 @@ def decode(dataset: Dataset, limits: ImageLimits) -> NDArray[np.unsignedinteger]
         if syntax.is_private or not syntax.is_transfer_syntax:
             raise UnsupportedSyntax("the transfer syntax is private or unknown")
         if syntax.is_encapsulated:
-            _check_stream(dataset, syntax)
+            _check_stream(dataset, syntax, limits)
         with _all_bits(dataset, syntax):
             array, _ = get_decoder(syntax).as_array(
                 dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, "")
@@ -114,8 +120,8 @@ def _check(dataset: Dataset, limits: ImageLimits) -> None:
         raise CorruptImage("bits allocated, bits stored and high bit contradict each other")
 
 
-def _check_stream(dataset: Dataset, syntax: UID) -> None:
-    """Hold the size that a compressed stream announces to that of the header."""
+def _check_stream(dataset: Dataset, syntax: UID, limits: ImageLimits) -> None:
+    """Hold what a compressed stream announces to the header and the limits, and see it is whole."""
     if syntax not in _PLUGINS:
         raise UnsupportedSyntax(f"no decoder reads transfer syntax {syntax.name}")
     if syntax == RLELossless:
@@ -131,6 +137,11 @@ def _check_stream(dataset: Dataset, syntax: UID) -> None:
             dataset.PixelData = encapsulate([repair_scan_header(frame)])
     if size != (int(dataset.Rows), int(dataset.Columns)) or samples != 1:
         raise CorruptImage("the compressed picture has another size than the header says")
+    if syntax in _JPEG or syntax == JPEGBaseline8Bit:
+        check_work(frame, limits)
+        check_end(frame)
+    if syntax == JPEGBaseline8Bit:
+        check_intact(frame)
 
 
 @contextmanager
