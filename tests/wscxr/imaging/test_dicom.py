@@ -486,6 +486,22 @@ def test_jpeg_of_another_maker_is_read(
     assert np.abs(found.pixels - wanted).mean() <= tolerance
 
 
+@pytest.mark.skipif(DCMCJPEG is None, reason="DCMTK is not installed")
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("predictor", range(1, 8))
+def test_lossless_jpeg_changes_nothing(
+    predictor: int, bits: int, signed: bool, tmp_path: Path
+) -> None:
+    native = dataset(picture(bits), bits, PixelRepresentation=int(signed))
+    plain, coded = tmp_path / "plain.dcm", tmp_path / "coded.dcm"
+    plain.write_bytes(written(native))
+    assert DCMCJPEG is not None
+    options = ["--encode-lossless", "+sv", str(predictor)]
+    subprocess.run([DCMCJPEG, *options, plain, coded], check=True)
+    np.testing.assert_array_equal(read_radiograph(coded.read_bytes()).pixels, read(native).pixels)
+
+
 OJPH = shutil.which("ojph_compress")
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from imagecodecs import jpeg8_decode
 from numpy.typing import NDArray
 from openjpeg.utils import get_parameters as j2k_parameters
 from pydicom import Dataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     HTJ2K,
@@ -49,7 +50,7 @@ _JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEGLSNearLossless, HTJ2K})
 # Fixed, so that a score does not depend on what else happens to be installed.
 _PLUGINS: dict[UID, str] = {
-    **dict.fromkeys(_J2K | _JPEG, "pylibjpeg"),
+    **dict.fromkeys(_J2K, "pylibjpeg"),
     **dict.fromkeys(_JPEG_LS, "pyjpegls"),
     JPEGBaseline8Bit: "pillow",
     RLELossless: "pydicom",
@@ -81,10 +82,13 @@ def decode(dataset: Dataset, limits: ImageLimits) -> NDArray[np.unsignedinteger]
             raise UnsupportedSyntax("the transfer syntax is private or unknown")
         if syntax.is_encapsulated:
             _check_stream(dataset, syntax, limits)
-        with _all_bits(dataset, syntax):
-            array, _ = get_decoder(syntax).as_array(
-                dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, "")
-            )
+        if syntax in _JPEG:
+            array = jpeg8_decode(repair_scan_header(_frame(dataset)))
+        else:
+            with _all_bits(dataset, syntax):
+                array, _ = get_decoder(syntax).as_array(
+                    dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, "")
+                )
         patterns = _patterns(array, dataset)
         return _without_overshoot(patterns, dataset) if syntax in _LOSSY else patterns
     except (ImageError, MemoryError):
@@ -122,19 +126,17 @@ def _check(dataset: Dataset, limits: ImageLimits) -> None:
 
 def _check_stream(dataset: Dataset, syntax: UID, limits: ImageLimits) -> None:
     """Hold what a compressed stream announces to the header and the limits, and see it is whole."""
-    if syntax not in _PLUGINS:
+    if syntax not in _PLUGINS and syntax not in _JPEG:
         raise UnsupportedSyntax(f"no decoder reads transfer syntax {syntax.name}")
     if syntax == RLELossless:
         return  # has no size of its own
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    frame = _frame(dataset)
     if syntax in _J2K:
         j2k = j2k_parameters(frame)
         size, samples = (j2k["rows"], j2k["columns"]), j2k["samples_per_pixel"]
     else:
         jpeg = frame_header(frame)
         size, samples = (jpeg.rows, jpeg.columns), jpeg.components
-        if syntax == JPEGExtended12Bit:
-            dataset.PixelData = encapsulate([repair_scan_header(frame)])
     if size != (int(dataset.Rows), int(dataset.Columns)) or samples != 1:
         raise CorruptImage("the compressed picture has another size than the header says")
     if syntax in _JPEG or syntax == JPEGBaseline8Bit:
@@ -142,6 +144,11 @@ def _check_stream(dataset: Dataset, syntax: UID, limits: ImageLimits) -> None:
         check_end(frame)
     if syntax == JPEGBaseline8Bit:
         check_intact(frame)
+
+
+def _frame(dataset: Dataset) -> bytes:
+    """The compressed stream of the one frame, in however many fragments it comes."""
+    return next(generate_frames(dataset.PixelData, number_of_frames=1))
 
 
 @contextmanager
@@ -162,10 +169,14 @@ def _all_bits(dataset: Dataset, syntax: UID) -> Iterator[None]:
 def _patterns(array: NDArray[np.generic], dataset: Dataset) -> NDArray[np.unsignedinteger]:
     if array.shape != (int(dataset.Rows), int(dataset.Columns)):
         raise CorruptImage("the picture has another size than the header says")
-    unsigned = np.uint8 if array.dtype.itemsize == 1 else np.uint16
     if array.dtype.itemsize > 2:
         raise CorruptImage("the decoded picture has more than 16 bits")
-    return array.astype(array.dtype.newbyteorder("="), copy=False).view(unsigned)
+    unsigned = np.uint8 if array.dtype.itemsize == 1 else np.uint16
+    patterns: NDArray[np.unsignedinteger] = array.astype(
+        array.dtype.newbyteorder("="), copy=False
+    ).view(unsigned)
+    # A stream may have fewer bits than the header allocates.
+    return patterns.astype(np.uint16) if int(dataset.BitsStored) > 8 else patterns
 
 
 def _without_overshoot(
