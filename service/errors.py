@@ -166,7 +166,7 @@ class WorkersStuck(TryLater):
 
 
 class QueueFull(TryLater):
-    """More images are under way than WSCXR_QUEUE_SIZE, or more bytes than WSCXR_MAX_HELD_BYTES."""
+    """WSCXR_QUEUE_SIZE, WSCXR_MAX_HELD_BYTES or WSCXR_MAX_DECODING_BYTES is used up for now."""
 
     code = "queue_full"
 

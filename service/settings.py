@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     max_pixels: PositiveInt = Field(
         default=100_000_000, description="Largest width x height, checked before decoding."
     )
+    max_decoding_bytes: PositiveInt = Field(
+        default=2048 * _MIB,
+        description="Memory of all images that are decoded or kept at once, in bytes; then 503.",
+    )
     max_files: PositiveInt = Field(
         default=32, description="Most files in one batch request.", le=1000
     )

@@ -94,7 +94,7 @@ class ImageTooSmall(ImageError):
 
 
 class TooManyPixels(ImageError):
-    """The header announces more pixels than WSCXR_MAX_PIXELS; nothing was decoded."""
+    """The header announces more pixels than WSCXR_MAX_PIXELS or the memory allow."""
 
     code = "too_many_pixels"
     status = 413

@@ -22,6 +22,7 @@ from service.scoring.analysis import (
     render_nothing,
 )
 from service.scoring.batching import Batcher, Ticket
+from service.scoring.memory import DecodingMemory, Share
 from service.scoring.workers import Workers
 from service.settings import Settings
 from wscxr.bundle.bundle import Bundle
@@ -40,6 +41,8 @@ class Pipeline:
         Threads that decode and render.
     inference
         The single thread that computes batches.
+    memory
+        What images under way may take together.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class Pipeline:
         *,
         workers: Workers,
         inference: Executor,
+        memory: DecodingMemory,
     ) -> None:
         self.bundle = bundle
         self._name = bundle.identity.name
         self._metrics = metrics
         self._workers = workers
+        self._memory = memory
         self._limits = settings.image_limits
         self._rules = settings.dicom
         self._timeout_s = settings.request_timeout_s
@@ -134,15 +139,19 @@ class Pipeline:
         assume: Assumed | None,
         result_id: UUID,
     ) -> Analysis[T]:
-        async with self._counted(ticket):
+        async with self._counted(ticket) as share:
             started = time.perf_counter()
-            radiograph, model_input = await self._workers.run(lambda: self._decode(data, assume))
+            radiograph, model_input = await self._workers.run(
+                lambda: self._decode(data, assume, share)
+            )
             decode_s = time.perf_counter() - started
             self._metrics.decode.labels(self._name).observe(decode_s)
             image, warnings = ImageInfo.model_validate(radiograph), radiograph.warnings
             # Full-size pixels that nobody needs again do not wait in the queue.
             kept = None if render is render_nothing else radiograph
             del radiograph
+            if kept is None:
+                share.end(0)
             scored = await self.batcher.score(ticket, model_input)
             said = scored.prediction
             prediction = replace(said, radiograph=kept, warnings=(*said.warnings, *warnings))
@@ -165,12 +174,13 @@ class Pipeline:
             return Analysis(AnalysisResult.of(result_id, prediction, image, timings), rendered)
 
     @asynccontextmanager
-    async def _counted(self, ticket: Ticket) -> AsyncIterator[None]:
-        """Limit the time of one analysis, and count how it ended."""
+    async def _counted(self, ticket: Ticket) -> AsyncIterator[Share]:
+        """Limit time and memory of one analysis, and count how it ended."""
         ended = InternalError.code
         try:
             async with asyncio.timeout(self._timeout_s):
-                yield
+                with self._memory.share() as share:
+                    yield share
             ended = "ok"
         except TimeoutError:
             ended = DeadlineExceeded.code
@@ -185,10 +195,17 @@ class Pipeline:
             self.batcher.settle(ticket)
             self._metrics.images.labels(self._name, ended).inc()
 
-    def _decode(self, data: bytes, assume: Assumed | None) -> tuple[Radiograph, Tensor]:
+    def _decode(
+        self, data: bytes, assume: Assumed | None, share: Share
+    ) -> tuple[Radiograph, Tensor]:
         rules = self._rules.model_copy(update={"assume": assume or Assumed()})
-        radiograph = read_radiograph(data, self._limits, rules)
-        return radiograph, self.bundle.prepare(radiograph)
+        kept = 0
+        try:
+            radiograph = read_radiograph(data, self._limits, rules, share.start)
+            kept = radiograph.pixels.nbytes
+            return radiograph, self.bundle.prepare(radiograph)
+        finally:
+            share.end(kept)
 
 
 def _ms(seconds: float) -> float:

@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from service.errors import ModelNotFound, ModelRequired, NotReady, ShuttingDown, WorkersStuck
 from service.prometheus import Metrics
+from service.scoring.memory import DecodingMemory
 from service.scoring.pipeline import Pipeline
 from service.scoring.workers import Workers
 from service.settings import NAME_PATTERN, Settings
@@ -42,6 +43,7 @@ class Registry:
         self._metrics = metrics
         self._stop = stop
         self._workers = Workers(settings.decode_workers, settings.request_timeout_s)
+        self._memory = DecodingMemory(settings.max_decoding_bytes)
         # One thread: a second batch at the same time would only make both slower.
         self._inference = ThreadPoolExecutor(1, "inference")
         self._pipelines: dict[str, Pipeline] = {}
@@ -144,6 +146,7 @@ class Registry:
                 self._metrics,
                 workers=self._workers,
                 inference=self._inference,
+                memory=self._memory,
             )
             for bundle in bundles
         }

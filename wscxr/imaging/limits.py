@@ -1,6 +1,12 @@
 """What is refused before any work is done on it."""
 
+from collections.abc import Callable
+
 from pydantic import BaseModel, ConfigDict, PositiveInt
+
+Admit = Callable[[int], object]
+"""Called before an image is decoded with the bytes of memory that decoding needs; may refuse it by
+raising an error of its own."""
 
 
 class ImageLimits(BaseModel):

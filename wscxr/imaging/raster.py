@@ -1,23 +1,32 @@
 """PNG and JPEG -> Radiograph, through Pillow."""
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image
 from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 
-from wscxr.errors import CorruptImage, ImageError, ImageTooSmall, MultiFrameImage, TooManyPixels
+from wscxr.errors import CorruptImage, ImageTooSmall, MultiFrameImage, TooManyPixels, WscxrError
 from wscxr.imaging import jpeg, png
-from wscxr.imaging.limits import ImageLimits
+from wscxr.imaging.limits import Admit, ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 RASTER_SIGNATURES = (_PNG, b"\xff\xd8\xff")
 """First bytes of the formats read here: PNG (ISO/IEC 15948, 5.2) and JPEG (SOI, next marker)."""
 
+_ORIENTATION = 0x0112
+"""EXIF tag of the orientation (CIPA DC-008, 4.6.5.1)."""
 
-def read_raster(data: bytes, limits: ImageLimits) -> Radiograph:
+_STRIP = 1 << 20
+"""Pixels that are brought to grey at a time."""
+
+
+def read_raster(data: bytes, limits: ImageLimits, admit: Admit = lambda _: None) -> Radiograph:
     """Decode one PNG or JPEG to grey.
 
     Colour becomes luma (ITU-R 601-2), transparency lies over black as the air of a radiograph
@@ -29,6 +38,8 @@ def read_raster(data: bytes, limits: ImageLimits) -> Radiograph:
         A file that starts with one of `RASTER_SIGNATURES`.
     limits
         Checked against the header before decoding.
+    admit
+        Called with the bytes of memory that decoding needs, before it starts.
 
     Raises
     ------
@@ -42,12 +53,13 @@ def read_raster(data: bytes, limits: ImageLimits) -> Radiograph:
         # Not `Image.open`, which holds images to a limit of Pillow's own: one for the process.
         with (PngImageFile if is_png else jpeg_factory)(io.BytesIO(data)) as image:
             _check_header(image, limits)
+            admit(_working_bytes(image))
             # Pillow decodes what is left of a damaged picture and does not report it.
             png.check_whole(data) if is_png else jpeg.check_intact(data)
             image.load()
-            grey = _to_grey(ImageOps.exif_transpose(image))
-            return Radiograph(pixels=np.array(grey), format=str(image.format))
-    except (ImageError, MemoryError):
+            grey = _upright(_to_grey(image), image.getexif().get(_ORIENTATION))
+            return Radiograph(pixels=grey, format=str(image.format))
+    except (WscxrError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise anything on hostile bytes.
         raise CorruptImage("the image is truncated or damaged") from error
@@ -68,13 +80,55 @@ def _check_header(image: Image.Image, limits: ImageLimits) -> None:
         raise MultiFrameImage(f"the file holds {frames} pictures; send one")
 
 
-def _to_grey(image: Image.Image) -> Image.Image:
-    """Bring any Pillow mode to ``L`` (8 bits) or ``I;16`` (16 bits)."""
+def _working_bytes(image: Image.Image) -> int:
+    """Memory that decoding needs at most, in bytes, by the header.
+
+    Pillow holds grey in 1 byte a pixel or 2 and everything else in 4, libjpeg the coefficients of a
+    progressive stream in 2 bytes a component, and the grey values come twice where they are turned.
+    """
+    depth = {"1": 1, "L": 1, "P": 1, "I;16": 2}.get(image.mode, 4)
+    coefficients = 2 * len(image.getbands()) if image.info.get("progressive") else 0
+    grey = 4 if image.mode == "I;16" else 2
+    return image.width * image.height * (depth + coefficients + grey)
+
+
+def _to_grey(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Bring any Pillow mode to grey values of 8 bits, ``I;16`` to 16 bits.
+
+    In strips: the colours of a large picture need several times its grey values, and copies of them
+    are made on the way.
+    """
     if image.mode == "I;16":
-        return image
+        return np.array(image, dtype=np.uint16)
+    grey = np.empty((image.height, image.width), dtype=np.uint8)
+    rows = max(_STRIP // image.width, 1)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        grey[top : top + rows] = np.asarray(_strip_to_grey(strip))
+    return grey
+
+
+def _strip_to_grey(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
     if image.mode in ("P", "CMYK", "PA"):
         image = image.convert("RGB")
     return image.convert("L")
+
+
+def _upright(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16], orientation: object
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Apply the EXIF orientation, 1 to 8; other values mean nothing."""
+    turns: dict[object, Callable[[NDArray[Any]], NDArray[Any]]] = {
+        2: np.fliplr,
+        3: lambda grey: np.rot90(grey, 2),
+        4: np.flipud,
+        5: np.transpose,
+        6: lambda grey: np.rot90(grey, -1),
+        7: lambda grey: np.rot90(grey, 2).T,
+        8: np.rot90,
+    }
+    turn = turns.get(orientation)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))

@@ -16,7 +16,7 @@ from wscxr.errors import (
     UnsupportedFormat,
 )
 from wscxr.imaging.dicom.rules import DicomRules
-from wscxr.imaging.limits import ImageLimits
+from wscxr.imaging.limits import Admit, ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.imaging.raster import RASTER_SIGNATURES, read_raster
 
@@ -47,7 +47,10 @@ def looks_like_dicom(data: bytes) -> bool:
 
 
 def read_radiograph(
-    data: bytes, limits: ImageLimits | None = None, rules: DicomRules | None = None
+    data: bytes,
+    limits: ImageLimits | None = None,
+    rules: DicomRules | None = None,
+    admit: Admit = lambda _: None,
 ) -> Radiograph:
     """Read one radiograph from the bytes of a file.
 
@@ -61,6 +64,8 @@ def read_radiograph(
         Input limits; the defaults of `ImageLimits` when not given.
     rules
         Which DICOM objects are scored; the defaults of `DicomRules` when not given.
+    admit
+        Called before decoding with the bytes of memory that it needs; what it raises is raised.
 
     Raises
     ------
@@ -74,9 +79,9 @@ def read_radiograph(
     if len(data) > limits.max_bytes:
         raise FileTooLarge(f"the file has {len(data)} bytes; the limit is {limits.max_bytes}")
     if looks_like_dicom(data):
-        radiograph = _read_dicom(data, limits, rules or DicomRules())
+        radiograph = _read_dicom(data, limits, rules or DicomRules(), admit)
     elif data.startswith(RASTER_SIGNATURES):
-        radiograph = read_raster(data, limits)
+        radiograph = read_raster(data, limits, admit)
     else:
         raise UnsupportedFormat("the file is neither PNG nor JPEG nor DICOM")
     return _not_blank(radiograph)
@@ -141,12 +146,12 @@ def _not_blank(radiograph: Radiograph) -> Radiograph:
     return radiograph
 
 
-def _read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograph:
+def _read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules, admit: Admit) -> Radiograph:
     try:
         from wscxr.imaging.dicom import read_dicom
     except ModuleNotFoundError as error:
         raise UnsupportedFormat("DICOM files need the extra: pip install 'wscxr[dicom]'") from error
-    return read_dicom(data, limits, rules)
+    return read_dicom(data, limits, rules, admit)
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -27,7 +27,7 @@ from wscxr.errors import (
     TooManyScans,
     UnsupportedFormat,
 )
-from wscxr.imaging import ImageLimits, Radiograph, read_radiograph
+from wscxr.imaging import ImageLimits, Radiograph, raster, read_radiograph
 
 GREY = noise()
 COLOUR = np.stack([noise(seed=1), noise(seed=2), noise(seed=3)], axis=2)
@@ -329,6 +329,39 @@ def test_one_different_pixel_is_not_blank() -> None:
     pixels = np.full((40, 40), 7, np.uint8)
     pixels[5, 5] = 8
     assert read_radiograph(encode(pixels)).pixels.max() == 8
+
+
+def test_memory_is_asked_for_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By kind: grey 1 byte a pixel, 16 bits 2, colour 4, coefficients 2 a component; and grey."""
+    asked: list[int] = []
+    for data, each in [
+        (encode(GREY), 3),
+        (encode(GREY16), 6),
+        (encode(COLOUR), 6),
+        (encode(np.dstack([COLOUR, GREY])), 6),
+        (encode(COLOUR, "JPEG"), 6),
+        (encode(COLOUR, "JPEG", progressive=True), 12),
+    ]:
+        asked.clear()
+        read_radiograph(data, admit=asked.append)
+        assert asked == [each * GREY.size]
+
+    def decode(*_: object) -> None:
+        raise AssertionError("a pixel was decoded")
+
+    def refuse(_: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", decode)
+    with pytest.raises(MemoryError):
+        read_radiograph(encode(GREY), admit=refuse)
+
+
+def test_colours_become_grey_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(np.dstack([COLOUR, GREY]))
+    whole = read_radiograph(data).pixels
+    monkeypatch.setattr(raster, "_STRIP", 7 * 48)
+    np.testing.assert_array_equal(read_radiograph(data).pixels, whole)
 
 
 # --- damage that decoders repair in silence -------------------------------------------------------

@@ -7,14 +7,14 @@ from wscxr.imaging.dicom.grayscale import to_grey
 from wscxr.imaging.dicom.parsing import parse
 from wscxr.imaging.dicom.pixels import decode
 from wscxr.imaging.dicom.rules import DicomRules, check_scope
-from wscxr.imaging.limits import ImageLimits
+from wscxr.imaging.limits import Admit, ImageLimits
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.process import quiet_dicom
 
 __all__ = ["read_dicom"]
 
 
-def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograph:
+def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules, admit: Admit) -> Radiograph:
     """Read one radiograph from a DICOM file.
 
     Parameters
@@ -25,6 +25,8 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograp
         Checked against the header, and against that of a compressed stream, before decoding.
     rules
         Which objects are scored, and what the caller states in place of the header.
+    admit
+        Called with the bytes of memory that decoding needs, before it starts.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules) -> Radiograp
     with quiet_dicom:
         dataset = parse(data, limits)
         warnings = check_scope(dataset, rules)
-        stored = decode(dataset, limits)
+        stored = decode(dataset, limits, admit)
         pixels, grey_warnings = to_grey(stored, dataset, rules.assume.photometric_interpretation)
         del dataset.PixelData
     return Radiograph(

@@ -5,6 +5,8 @@ pydicom's own functions fill it, and the pixels are looked up. That is exact, an
 pixels a hundred times cheaper than running each step over the picture.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -13,6 +15,9 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from wscxr.errors import CorruptImage
 
 _FULL = 65535
+_STRIP = 1 << 20
+"""Pixels of a strip."""
+
 _RANGE = (0.1, 99.9)
 """Percentiles that stand for black and white where a file has no usable window."""
 
@@ -60,7 +65,10 @@ def to_grey(
         share = np.clip((shown - low) / max(high - low, np.finfo(np.float64).tiny), 0, 1)
         table = np.round(_FULL * (1 - share if inverted else share)).astype(np.uint16)
         table[padding] = 0
-        return np.take(table, patterns)
+        grey = np.empty(patterns.shape, dtype=np.uint16)
+        for strip in _strips(patterns):
+            np.take(table, patterns[strip], out=grey[strip])
+        return grey
 
     warnings: tuple[str, ...] = ()
     if "VOILUTSequence" in dataset or "WindowWidth" in dataset:
@@ -70,9 +78,18 @@ def to_grey(
             if grey.min() != grey.max():
                 return grey, ()
         warnings = ("window_unusable",)
-    counts = np.bincount(patterns.ravel(), minlength=len(values))
+    counts = np.zeros(len(values), dtype=np.intp)
+    for strip in _strips(patterns):
+        counts += np.bincount(patterns[strip].ravel(), minlength=len(values))
     counts[padding] = 0
     return look_up(rescaled, *_percentiles(rescaled, counts)), warnings
+
+
+def _strips(pixels: NDArray[np.unsignedinteger]) -> Iterator[slice]:
+    """Rows that are worked on at a time: NumPy makes 8 bytes of each value that it looks up."""
+    rows = max(_STRIP // pixels.shape[1], 1)
+    for top in range(0, len(pixels), rows):
+        yield slice(top, top + rows)
 
 
 def _significant(

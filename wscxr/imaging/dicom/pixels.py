@@ -29,11 +29,11 @@ from pydicom.uid import (
 from wscxr.errors import (
     ColourImage,
     CorruptImage,
-    ImageError,
     ImageTooSmall,
     MultiFrameImage,
     TooManyPixels,
     UnsupportedSyntax,
+    WscxrError,
 )
 from wscxr.imaging.jpeg import (
     check_end,
@@ -42,7 +42,7 @@ from wscxr.imaging.jpeg import (
     frame_header,
     repair_scan_header,
 )
-from wscxr.imaging.limits import ImageLimits
+from wscxr.imaging.limits import Admit, ImageLimits
 
 _J2K = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
 _JPEG = frozenset({JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
@@ -56,9 +56,21 @@ _PLUGINS: dict[UID, str] = {
     RLELossless: "pydicom",
 }
 
+_WORKING_BYTES = 12
+"""Bytes a pixel that any decoder and the grayscale pipeline need at most; 7 were measured."""
 
-def decode(dataset: Dataset, limits: ImageLimits) -> NDArray[np.unsignedinteger]:
+
+def decode(dataset: Dataset, limits: ImageLimits, admit: Admit) -> NDArray[np.unsignedinteger]:
     """Decode the one frame of a grey image.
+
+    Parameters
+    ----------
+    dataset
+        As parsed, with pixel data.
+    limits
+        Checked against the header and that of a compressed stream.
+    admit
+        Called with the bytes of memory that the picture needs, before it is decoded.
 
     Returns
     -------
@@ -82,6 +94,7 @@ def decode(dataset: Dataset, limits: ImageLimits) -> NDArray[np.unsignedinteger]
             raise UnsupportedSyntax("the transfer syntax is private or unknown")
         if syntax.is_encapsulated:
             _check_stream(dataset, syntax, limits)
+        admit(_WORKING_BYTES * int(dataset.Rows) * int(dataset.Columns))
         if syntax in _JPEG:
             array = jpeg8_decode(repair_scan_header(_frame(dataset)))
         else:
@@ -91,7 +104,7 @@ def decode(dataset: Dataset, limits: ImageLimits) -> NDArray[np.unsignedinteger]
                 )
         patterns = _patterns(array, dataset)
         return _without_overshoot(patterns, dataset) if syntax in _LOSSY else patterns
-    except (ImageError, MemoryError):
+    except (WscxrError, MemoryError):
         raise
     except NotImplementedError:
         raise UnsupportedSyntax(f"no decoder reads transfer syntax {syntax.name}") from None
