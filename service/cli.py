@@ -23,6 +23,7 @@ app.add_typer(pacs, name="pacs")
 
 _PACS_SETTINGS = "service.pacs.settings:PacsSettings"
 _ARCHIVE = ("url", "kind", "user", "password_file", "token_file", "ca_file")
+_STATE = ("state", "archive")
 _SERVICE = ("service_url", "service_key_file", "model", "modalities")
 
 
@@ -92,7 +93,7 @@ def analyze(
 
 
 @pacs.command(
-    cls=settings_command(_PACS_SETTINGS, ("url", "state")),
+    cls=settings_command(_PACS_SETTINGS, ("url", *_STATE)),
     epilog="Example: `wscxr pacs failed --url http://pacs:8042`",
 )
 def failed(context: typer.Context) -> None:
@@ -108,7 +109,7 @@ def failed(context: typer.Context) -> None:
 
 
 @pacs.command(
-    cls=settings_command(_PACS_SETTINGS, (*_ARCHIVE, *_SERVICE, "state")),
+    cls=settings_command(_PACS_SETTINGS, (*_ARCHIVE, *_SERVICE, *_STATE)),
     epilog="Example: `wscxr pacs retry 7 --url http://pacs:8042`",
 )
 def retry(

@@ -103,9 +103,9 @@ def failures(settings: PacsSettings) -> list[Failure]:
     Raises
     ------
     StateError
-        The state file cannot be used.
+        The state file cannot be used, is not there, or does not know the archive.
     """
-    with _state(settings) as state:
+    with _state(settings, create=False) as state:
         return state.failures()
 
 
@@ -167,8 +167,9 @@ async def _connected(settings: PacsSettings) -> AsyncIterator[tuple[Server, Serv
         yield servers
 
 
-def _state(settings: PacsSettings) -> contextlib.closing[State]:
-    return contextlib.closing(State(settings.state, str(settings.url)))
+def _state(settings: PacsSettings, *, create: bool = True) -> contextlib.closing[State]:
+    name, *formerly = settings.archive_names
+    return contextlib.closing(State(settings.state, name, formerly=formerly, create=create))
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ class PacsError(WscxrError):
 
 
 class ServerUnavailable(PacsError):
-    """A server cannot be used now, for any instance; the bridge tries again until it can."""
+    """What all instances need cannot be used now; the bridge tries again until it can."""
 
 
 class ArchiveUnavailable(ServerUnavailable):
@@ -43,6 +43,12 @@ class AnalyserRefuses(ServerUnavailable):
     """The scoring service refuses: check its address, the API key and the model."""
 
     code = "analyser_refuses"
+
+
+class StateUnwritable(ServerUnavailable):
+    """The state file cannot be read or written now: its disk is full, say, or another holds it."""
+
+    code = "pacs_state_unwritable"
 
 
 class ServerFault(PacsError):

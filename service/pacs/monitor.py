@@ -1,21 +1,31 @@
 """What Prometheus and health checks see of the watcher."""
 
 import contextlib
-import json
+import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from collections.abc import Iterator
 
+import uvicorn
 from cachetools import LRUCache
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, make_wsgi_app
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    ProcessCollector,
+    generate_latest,
+)
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from service.pacs.bridge import Ending, Outcome
 from service.pacs.errors import PacsError
 
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+STARTING = "starting"
+"""Stands for the code of a failure until the archive has answered for the first time."""
 
 _STUDIES = 10_000
 
@@ -28,12 +38,12 @@ class PacsMetrics:
     registry
         That registry.
     trouble
-        Code of the last failure; None once something works again.
+        Code of the last failure; None once something works again; `STARTING` at first.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.trouble: str | None = None
+        self.trouble: str | None = STARTING
         ProcessCollector(registry=self.registry)
         self._instances = Counter(
             "wscxr_pacs_instances",
@@ -108,16 +118,12 @@ class PacsMetrics:
         return 0.0 if self._oldest is None else time.monotonic() - self._oldest
 
 
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Log nothing: paths and addresses do not belong in logs."""
-
-
 @contextlib.contextmanager
 def monitoring(metrics: PacsMetrics, host: str, port: int) -> Iterator[int]:
     """Answer ``/metrics`` and ``/health``, in a thread of their own, until the block ends.
 
-    Health is 200 while the last try of anything worked, else 503 with the code of the failure.
+    Health is 200 while the last try of anything worked, else 503 with the code of the failure;
+    `STARTING` stands for one until the archive has answered.
 
     Yields
     ------
@@ -129,27 +135,43 @@ def monitoring(metrics: PacsMetrics, host: str, port: int) -> Iterator[int]:
     OSError
         The port is taken.
     """
-    exposition = make_wsgi_app(metrics.registry)
 
-    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        match environ.get("PATH_INFO"):
-            case "/metrics":
-                body: Iterable[bytes] = exposition(environ, start_response)
-                return body
-            case "/health":
-                trouble = metrics.trouble
-                status = "200 OK" if trouble is None else "503 Service Unavailable"
-                content = {"status": "ok" if trouble is None else "failing", "code": trouble}
-            case _:
-                status, content = "404 Not Found", {"code": "not_found"}
-        start_response(status, [("Content-Type", "application/json")])
-        return [json.dumps(content).encode()]
+    async def exposition(_: Request) -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    with make_server(host, port, app, handler_class=_QuietHandler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="monitor", daemon=True)
+    async def health(_: Request) -> JSONResponse:
+        trouble = metrics.trouble
+        if trouble is None:
+            return JSONResponse({"status": "ok", "code": None})
+        status = "starting" if trouble == STARTING else "failing"
+        return JSONResponse({"status": status, "code": trouble}, 503)
+
+    async def not_found(*_: object) -> JSONResponse:
+        return JSONResponse({"code": "not_found"}, 404)
+
+    app = Starlette(
+        routes=[Route("/metrics", exposition), Route("/health", health)],
+        exception_handlers={404: not_found},
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as listening:
+        thread = threading.Thread(
+            target=server.run, args=[[listening]], name="monitor", daemon=True
+        )
         thread.start()
         try:
-            yield server.server_port
+            yield listening.getsockname()[1]
         finally:
-            server.shutdown()
+            server.should_exit = True
             thread.join()

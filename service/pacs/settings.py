@@ -67,6 +67,12 @@ class PacsSettings(BaseSettings):
     state: Path = Field(
         default=Path("pacs.sqlite3"), description="State file: cursor and failures."
     )
+    archive: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name that the state file knows the archive by; by default, its address.",
+        json_schema_extra={"metavar": "NAME"},
+    )
     start: Literal["beginning", "now"] = Field(
         default="beginning",
         description="Orthanc, empty state: take what is in the archive already, or not.",
@@ -121,6 +127,14 @@ class PacsSettings(BaseSettings):
         if self.ca_file is not None and not self.ca_file.is_file():
             raise ValueError("ca_file is not a file")
         return self
+
+    @property
+    def archive_names(self) -> list[str]:
+        """The name that the state file knows the archive by, and those it may have had before."""
+        bare = str(self.url).rstrip("/")
+        # One address, however it is spelled; pydantic has unified scheme, host and port.
+        names = [f"{bare}/", bare]
+        return names if self.archive is None else [self.archive, *names]
 
     def secret(self, name: str) -> str | None:
         """A secret, given itself or in a file; None when it is not set.

@@ -3,11 +3,13 @@
 import hashlib
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from service.pacs.errors import StateError
+from service.pacs.errors import StateError, StateUnwritable
 
 _VERSION = 1
 # The table of failures keeps the name it had in version 1.
@@ -27,6 +29,7 @@ CREATE TABLE set_aside (
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
+_TABLES = ("cursor", "done", "set_aside")
 
 
 @dataclass(frozen=True)
@@ -60,24 +63,52 @@ class State:
     Parameters
     ----------
     path
-        The file; created, readable by its owner alone, when it is missing.
+        The file.
     archive
-        Address of the archive; each archive has its own cursor.
+        The archive's name or address; each archive has its own cursor.
+    formerly
+        Names that the file may know the archive by, from before.
+    create
+        Whether to make the file, readable by its owner alone, where it is missing. If not, it
+        must be there and know the archive.
 
     Raises
     ------
     StateError
-        The file cannot be used, or another version wrote it.
+        The file cannot be used, or another version wrote it, or it does not know the archive.
+
+    Notes
+    -----
+    Every method raises `StateUnwritable` while the file cannot be read or written, and
+    `StateError` when it never can.
     """
 
-    def __init__(self, path: Path, archive: str) -> None:
+    def __init__(
+        self, path: Path, archive: str, *, formerly: Sequence[str] = (), create: bool = True
+    ) -> None:
+        self._path = path
         self._archive = hashlib.sha256(archive.encode()).hexdigest()
+        if not create and not path.is_file():
+            raise StateError(f"there is no state file {path}; see --state")
         try:
-            path.touch(mode=0o600)
+            if create:
+                path.touch(mode=0o600)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._prepare()
         except (OSError, sqlite3.Error) as error:
-            raise StateError(f"the state file cannot be used: {type(error).__name__}") from None
+            raise StateError(self._cannot(error)) from None
+        try:
+            self._prepare(create=create)
+            self._adopt(formerly)
+            if not create and not self._knows_archive():
+                raise StateError(
+                    f"the state file {path} holds nothing of this archive; see --url and --archive"
+                )
+        except sqlite3.Error as error:
+            self._db.close()
+            raise StateError(self._cannot(error)) from None
+        except StateError:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -86,60 +117,87 @@ class State:
     @property
     def cursor(self) -> int | None:
         """Number of the last change before which all is finished; None at first."""
-        row = self._db.execute("SELECT seq FROM cursor WHERE archive = ?", (self._archive,))
-        found = row.fetchone()
-        return None if found is None else int(found[0])
+        found = self._run("SELECT seq FROM cursor WHERE archive = ?", self._archive)
+        return int(found[0][0]) if found else None
 
     def advance(self, seq: int) -> None:
         """Move the cursor forward; another watcher may be ahead already."""
-        self._db.execute(
+        self._run(
             "INSERT INTO cursor VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, ?)",
-            (self._archive, seq, seq),
+            self._archive,
+            seq,
+            seq,
         )
 
     def rewind(self) -> None:
         """Move the cursor to the beginning, when the archive's own count starts over."""
-        self._db.execute("UPDATE cursor SET seq = 0 WHERE archive = ?", (self._archive,))
+        self._run("UPDATE cursor SET seq = 0 WHERE archive = ?", self._archive)
 
     def finish(self, key: str) -> None:
         """Record that an instance is finished."""
-        self._db.execute("INSERT OR IGNORE INTO done VALUES (?, ?)", (self._archive, _digest(key)))
+        self._run("INSERT OR IGNORE INTO done VALUES (?, ?)", self._archive, _digest(key))
 
     def is_finished(self, key: str) -> bool:
         """Whether an instance is finished."""
-        row = self._db.execute(
-            "SELECT 1 FROM done WHERE archive = ? AND digest = ?", (self._archive, _digest(key))
-        )
-        return row.fetchone() is not None
+        query = "SELECT 1 FROM done WHERE archive = ? AND digest = ?"
+        return bool(self._run(query, self._archive, _digest(key)))
 
     def fail(self, key: str, study: str | None, code: str) -> None:
         """Record that an instance failed for good."""
-        self._db.execute(
+        self._run(
             "INSERT INTO set_aside (archive, key, study, code, at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET study = excluded.study, code = excluded.code,"
             " at = excluded.at",
-            (self._archive, key, study, code, time.time()),
+            self._archive,
+            key,
+            study,
+            code,
+            time.time(),
         )
 
     def clear_failure(self, key: str) -> None:
         """Forget that an instance failed, if it did."""
-        self._db.execute(
-            "DELETE FROM set_aside WHERE archive = ? AND key = ?", (self._archive, key)
-        )
+        self._run("DELETE FROM set_aside WHERE archive = ? AND key = ?", self._archive, key)
 
     def failures(self) -> list[Failure]:
         """List what failed for good, oldest first."""
-        rows = self._db.execute(
-            "SELECT id, key, study, code, at FROM set_aside WHERE archive = ? ORDER BY id",
-            (self._archive,),
-        )
-        return [Failure(*row) for row in rows]
+        query = "SELECT id, key, study, code, at FROM set_aside WHERE archive = ? ORDER BY id"
+        return [Failure(*row) for row in self._run(query, self._archive)]
 
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
+    def _run(self, statement: str, *values: str | bytes | float | None) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise StateUnwritable(self._cannot(error)) from None
+        except sqlite3.Error as error:
+            raise StateError(self._cannot(error)) from None
+
+    def _cannot(self, error: Exception) -> str:
+        # SQLite's messages and the system's hold nothing of a row.
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return f"the state file {self._path} cannot be used: {why}"
+
+    def _adopt(self, formerly: Sequence[str]) -> None:
+        """Take over what the file knows of the archive by other names."""
+        for name in formerly:
+            known = hashlib.sha256(name.encode()).hexdigest()
+            for table in _TABLES:
+                self._db.execute(
+                    f"UPDATE OR IGNORE {table} SET archive = ? WHERE archive = ?",  # noqa: S608 - names of our tables
+                    (self._archive, known),
+                )
+
+    def _knows_archive(self) -> bool:
+        queries = (f"SELECT 1 FROM {table} WHERE archive = ?" for table in _TABLES)  # noqa: S608 - names of our tables
+        return any(self._db.execute(query, (self._archive,)).fetchone() for query in queries)
+
+    def _prepare(self, *, create: bool) -> None:
         with closing(self._db.execute("PRAGMA user_version")) as row:
             version = row.fetchone()[0]
+        if version == 0 and not create:
+            raise StateError(f"{self._path} is no state file")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
         if version == 0:
             self._create()
         elif version != _VERSION:

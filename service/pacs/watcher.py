@@ -1,6 +1,7 @@
 """Follows an archive: works on all that arrives, and finishes it in the order of arrival."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -8,7 +9,14 @@ from collections import deque
 from dataclasses import dataclass
 
 from service.pacs.bridge import Bridge, Ending, Outcome
-from service.pacs.errors import InstanceGone, PacsError, Refused, ServerFault
+from service.pacs.errors import (
+    InstanceGone,
+    PacsError,
+    Refused,
+    ServerFault,
+    StateError,
+    StateUnwritable,
+)
 from service.pacs.feeds import Arrival, Feed
 from service.pacs.monitor import PacsMetrics
 from service.pacs.retries import Retries, Stopping
@@ -106,10 +114,15 @@ class Watcher:
             # One unexpected error must not stop the others.
             logger.exception("unexpected error", extra={"instance": _digest(key)})
             outcome = Outcome(Ending.FAILED, "internal_error")
-        if outcome.ending is Ending.FAILED:
-            self._state.fail(key, study, outcome.code or "")
-        else:
-            self._state.clear_failure(key)
+
+        async def record() -> None:
+            if outcome.ending is Ending.FAILED:
+                self._state.fail(key, study, outcome.code or "")
+            else:
+                self._state.clear_failure(key)
+
+        await self._retries.run(record, self._bridge.probe)
+        if outcome.ending is not Ending.FAILED:
             self._metrics.working()
         self._metrics.ended(study, outcome)
         facts = {"instance": _digest(key), "outcome": outcome.ending.value, "code": outcome.code}
@@ -128,9 +141,9 @@ class Watcher:
         for arrival in found:
             task = asyncio.create_task(self._one(arrival))
             # At once, not in the next round: after a crash, unfinished work is repeated.
-            task.add_done_callback(lambda _: self._finish())
+            task.add_done_callback(lambda _: self._try_to_finish())
             self._pending.append(_Pending(arrival, now, task))
-        self._finish()
+        await self._retries.run(self._finish, self._bridge.probe)
         if self._pending and self._pending[0].task.done():
             self._pending[0].task.result()  # raises what is no failure of the instance
         if not found:
@@ -161,7 +174,15 @@ class Watcher:
                     raise Stopping
                 await self.work_on(arrival.key)
 
-    def _finish(self) -> None:
+    def _try_to_finish(self) -> None:
+        # The next round waits until the state can be written, or ends where it never can.
+        with contextlib.suppress(StateError, StateUnwritable):
+            self._advance()
+
+    async def _finish(self) -> None:
+        self._advance()
+
+    def _advance(self) -> None:
         """Finish what is done, up to the first that is not; the next run repeats the rest."""
         while self._pending and _succeeded(self._pending[0].task):
             self._feed.finished(self._pending[0].arrival)
@@ -176,7 +197,7 @@ class Watcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._finish()
+        self._try_to_finish()
 
 
 def _succeeded(task: asyncio.Task[None]) -> bool:
