@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from service.http.access import AccessMiddleware
 from service.http.auth import DECLARED_SECURITY, ApiKeyMiddleware
+from service.http.connections import limited_protocol
 from service.http.docs import install_docs
 from service.http.limits import BodyLimitMiddleware, keep_uploads_in_memory
 from service.http.problems import install_problem_handlers
@@ -157,6 +158,9 @@ def serve(settings: "Settings") -> None:
             create_app(settings, stop=stop),
             host=settings.host,
             port=settings.port,
+            http=limited_protocol(
+                header_timeout_s=settings.header_timeout_s, max_connections=settings.max_connections
+            ),
             log_config=None,
             access_log=False,
             server_header=False,

@@ -29,6 +29,13 @@ class MalformedBody(ServiceError):
     status = 400
 
 
+class MalformedRequest(ServiceError):
+    """The request is no valid HTTP, or announces its length in two ways."""
+
+    code = "malformed_request"
+    status = 400
+
+
 class Unauthorized(ServiceError):
     """The request lacks the API key: send it as X-API-Key, or as a Bearer token."""
 

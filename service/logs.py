@@ -2,8 +2,10 @@
 
 import logging.config
 import traceback
+from dataclasses import dataclass
 from types import TracebackType
 
+from cachetools import LRUCache
 from pythonjsonlogger.json import JsonFormatter
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -37,6 +39,48 @@ class SafeJsonFormatter(JsonFormatter):
         return "; caused by ".join(parts)
 
 
+class FloodFilter(logging.Filter):
+    """Lets few warnings and errors of one kind through in a while, so that no fault fills a disk.
+
+    Critical records always pass, and so do those below a warning: they come with work that was
+    done.
+
+    Parameters
+    ----------
+    limit
+        Most records of one kind in a period; a kind is a logger, a level and a message template.
+        The first of the next period says as `suppressed` how many were left out.
+    period_s
+        The period, in seconds.
+    """
+
+    def __init__(self, limit: int = 50, period_s: float = 60) -> None:
+        super().__init__()
+        self._limit = limit
+        self._period_s = period_s
+        # Templates are texts of the code; the bound is for a library that formats them itself.
+        self._kinds: LRUCache[tuple[str, int, str], _Period] = LRUCache(1000)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is written."""
+        if not logging.WARNING <= record.levelno < logging.CRITICAL:
+            return True
+        kind = (record.name, record.levelno, str(record.msg))
+        period = self._kinds.get(kind)
+        if period is None or record.created - period.began > self._period_s:
+            if period is not None and period.count > self._limit:
+                record.suppressed = period.count - self._limit
+            period = self._kinds[kind] = _Period(record.created)
+        period.count += 1
+        return period.count <= self._limit
+
+
+@dataclass
+class _Period:
+    began: float
+    count: int = 0
+
+
 def configure_logging(level: str) -> None:
     """Send all records of this process through `SafeJsonFormatter`.
 
@@ -52,7 +96,14 @@ def configure_logging(level: str) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"json": {"()": SafeJsonFormatter}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "filters": {"flood": {"()": FloodFilter}},
+            "handlers": {
+                "stderr": {
+                    "class": "logging.StreamHandler",
+                    "formatter": "json",
+                    "filters": ["flood"],
+                }
+            },
             "root": {"level": "WARNING", "handlers": ["stderr"]},
             "loggers": {
                 "service": own,

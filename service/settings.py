@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         default=30,
         description="Seconds for the upload, then 408, and from its end to the answer, then 504.",
     )
+    header_timeout_s: PositiveFloat = Field(
+        default=10, description="Seconds that the head of a request may take, then 408."
+    )
+    max_connections: PositiveInt = Field(
+        default=512, description="Most connections open at once; others get 503."
+    )
     max_body_bytes: PositiveInt = Field(
         default=64 * _MIB, description="Largest request body, and so largest file, in bytes."
     )

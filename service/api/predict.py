@@ -19,7 +19,8 @@ from service.api.dependencies import (
 )
 from service.api.maps import PNG_ANSWER, MapsDep, PngResponse, map_url
 from service.errors import BatchTooLarge, MapTooLarge
-from service.http.problems import Problem, problems, to_problem
+from service.http.problem import Problem
+from service.http.problems import problems, to_problem
 from service.scoring.analysis import (
     EXAMPLE,
     Analysis,

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge
+from service.errors import BodyTooLarge, MalformedRequest
 from service.http.problems import problem_response
 
 
@@ -39,6 +39,11 @@ class BodyLimitMiddleware:
         """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # A proxy that believes the other one would see another request (RFC 9112, 6.1).
+            await problem_response(MalformedRequest(), scope)(scope, receive, send)
             return
         if _announced_bytes(scope) > self._max_bytes:
             await problem_response(BodyTooLarge(), scope)(scope, receive, send)

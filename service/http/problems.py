@@ -17,11 +17,10 @@ from starlette.types import Scope
 
 from service import errors
 from service.errors import InferenceFailed, InternalError, InvalidRequest, MissingFile, ServiceError
+from service.http.problem import MEDIA_TYPE, Problem
 from wscxr.errors import ImageError, WscxrError
 
 logger = logging.getLogger(__name__)
-
-MEDIA_TYPE = "application/problem+json"
 
 Responses = dict[int | str, dict[str, Any]]
 """FastAPI's description of the answers of a route, by HTTP status."""
@@ -38,31 +37,6 @@ _HTTP_ERRORS: dict[int, type[ServiceError]] = {
 
 _INFERENCE_STATUS = {415: 400, 422: 400}
 """Statuses that the inference protocol does not know, and what stands for them there."""
-
-
-class Problem(BaseModel):
-    """An error, as RFC 9457 describes them; match on `code`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    type: str = Field(description="URN of the kind of error; holds the code.")
-    title: str = Field(description="The kind of error, for people.")
-    status: int = Field(ge=400, le=599, description="HTTP status.")
-    detail: str = Field(description="What happened this time, for people.")
-    code: str = Field(description="The kind of error, for programs; never changes.")
-    request_id: str = Field(description="Id of the request; the log has it too.")
-
-    @classmethod
-    def of(cls, error: WscxrError, request_id: str) -> "Problem":
-        """Describe an error that clients may see."""
-        return cls(
-            type=f"urn:wscxr:problem:{error.code}",
-            title=error.code.replace("_", " ").capitalize(),
-            status=error.status,
-            detail=str(error),
-            code=error.code,
-            request_id=request_id,
-        )
 
 
 class InferenceError(BaseModel):

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.http.connections import limited_protocol
 from service.pacs.bridge import Ending, Outcome
 from service.pacs.errors import PacsError
 
@@ -157,6 +158,7 @@ def monitoring(metrics: PacsMetrics, host: str, port: int) -> Iterator[int]:
         uvicorn.Config(
             app,
             lifespan="off",
+            http=limited_protocol(header_timeout_s=10, max_connections=64),
             log_config=None,
             log_level="warning",
             access_log=False,

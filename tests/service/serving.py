@@ -76,15 +76,22 @@ class RunningServer:
 def running(settings: Settings) -> Iterator[RunningServer]:
     """Serve on a free port until the block ends; ready when it begins."""
     app = create_app(settings, stop=lambda: None)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False)
+    with in_thread(uvicorn.Server(config)) as port:
+        url = f"http://127.0.0.1:{port}/health/ready"
+        wait_for(lambda: httpx.get(url).status_code == 200)
+        yield RunningServer(app, port)
+
+
+@contextlib.contextmanager
+def in_thread(server: uvicorn.Server) -> Iterator[int]:
+    """Run a server until the block ends; its port."""
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         wait_for(lambda: server.started)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}/health/ready"
-        wait_for(lambda: httpx.get(url).status_code == 200)
-        yield RunningServer(app, port)
+        port: int = server.servers[0].sockets[0].getsockname()[1]
+        yield port
     finally:
         server.should_exit = True
         thread.join(PATIENCE_S)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.logs import SafeJsonFormatter, configure_logging
+from service.logs import FloodFilter, SafeJsonFormatter, configure_logging
 from tests.service import pictures
 from tests.service.serving import RunningServer
 
@@ -71,3 +71,30 @@ def test_exceptions_are_told_without_their_message() -> None:
     assert "ValueError at" in line["exc_info"]
     assert "caused by builtins.KeyError at" in line["exc_info"]
     assert (line["level"], line["logger"], line["message"]) == ("ERROR", "a", "it failed")
+
+
+def record(level: int, message: str, created: float) -> logging.LogRecord:
+    made = logging.LogRecord("service", level, "", 0, message, None, None)
+    made.created = created
+    return made
+
+
+def test_a_flood_of_one_kind_is_limited() -> None:
+    flood = FloodFilter(limit=3, period_s=10)
+    passed = [flood.filter(record(logging.WARNING, "refused", 0)) for _ in range(10)]
+    assert passed == [True] * 3 + [False] * 7
+    assert flood.filter(record(logging.WARNING, "another", 0))
+    assert flood.filter(record(logging.ERROR, "refused", 0))
+    after = record(logging.WARNING, "refused", 11)
+    assert flood.filter(after)
+    assert vars(after)["suppressed"] == 7
+    for level in (logging.INFO, logging.CRITICAL):
+        assert all(flood.filter(record(level, "refused", 12)) for _ in range(10))
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_every_command_limits_floods(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+    for _ in range(1000):
+        logging.getLogger("asyncio").error("socket.accept() out of system resource")
+    assert len(capfd.readouterr().err.splitlines()) == 50

@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from service.api.models import ModelSummary
 from service.api.predict import BatchResult
 from service.app import create_app
-from service.http.problems import Problem
+from service.http.problem import Problem
 from service.scoring.analysis import AnalysisResult
 from tests.service.serving import RunningServer, make_settings
 from wscxr.bundle.identity import ModelIdentity

@@ -1,0 +1,121 @@
+"""Clients that open connections and do not send requests, or send what is none."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from service.http.connections import limited_protocol
+from tests.service.serving import PATIENCE_S, in_thread
+
+HEADER_TIMEOUT_S = 0.5
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """A server that takes four connections, and answers."""
+
+    async def hello(_: object) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    protocol = limited_protocol(header_timeout_s=HEADER_TIMEOUT_S, max_connections=4)
+    config = uvicorn.Config(
+        Starlette(routes=[Route("/", hello)]),
+        port=0,
+        http=protocol,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=60,
+    )
+    with in_thread(uvicorn.Server(config)) as found:
+        yield found
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def check_problem(answer: bytes, status: int, code: str) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()), answer
+    assert b"content-type: application/problem+json" in head.lower()
+    problem = json.loads(body)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["request_id"].encode() in head
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GET", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nA: b"]
+)
+def test_a_head_that_never_ends(port: int, sent: bytes) -> None:
+    with connect(port) as connection:
+        connection.sendall(sent)
+        check_problem(read_to_end(connection), 408, "upload_too_slow")
+
+
+def test_a_head_that_drips(port: int) -> None:
+    started = time.monotonic()
+    with connect(port) as connection, contextlib.suppress(ConnectionError):
+        for byte in b"GET / HTTP/1.1\r\nHost: x\r\nLong: " + b"a" * 1000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.05)
+    assert time.monotonic() - started < 30
+
+
+def test_a_connection_without_a_request(port: int) -> None:
+    with connect(port) as connection:
+        assert read_to_end(connection) == b""
+
+
+def test_the_second_head_of_a_connection(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        first = b""
+        while b"hello" not in first:
+            first += connection.recv(65536)
+        time.sleep(3 * HEADER_TIMEOUT_S)  # idle, which only the keep-alive timeout ends
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HT")
+        answer = read_to_end(connection)
+        assert answer.startswith(b"HTTP/1.1 200")
+        check_problem(answer[answer.index(b"HTTP/1.1 408") :], 408, "upload_too_slow")
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/9\r\n\r\n"])
+def test_what_is_no_http(port: int, sent: bytes) -> None:
+    with connect(port) as connection:
+        connection.sendall(sent)
+        check_problem(read_to_end(connection), 400, "malformed_request")
+
+
+def test_too_many_connections(port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(connect(port)).sendall(b"GET")
+        with connect(port) as refused:
+            check_problem(read_to_end(refused), 503, "queue_full")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        deadline = time.monotonic() + PATIENCE_S
+        while client.get("/").status_code == 503:
+            assert time.monotonic() < deadline
+
+
+def test_two_lengths(client: httpx.Client) -> None:
+    with connect(client.base_url.port or 0) as connection:
+        connection.sendall(
+            b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+        check_problem(read_to_end(connection), 400, "malformed_request")
