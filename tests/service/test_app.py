@@ -194,13 +194,17 @@ def test_serving_until_told_to_stop(
 
     monkeypatch.setattr(uvicorn, "Server", Remembered)
     port = free_port()
-    settings = make_settings(store, port=port, host="0.0.0.0")  # noqa: S104 - to be warned of it
+    host = "0.0.0.0"  # noqa: S104 - to be warned of it
+    settings = make_settings(store, port=port, host=host, header_timeout_s=0.2)
     thread = threading.Thread(target=serve, args=[settings])
     thread.start()
     wait_for(lambda: bool(servers) and servers[0].started)
     wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200)
     # Load balancers keep idle connections for 60 s, and would send a request on one just closed.
     assert servers[0].config.timeout_keep_alive > 60
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as connection:
+        connection.sendall(b"GET")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408")
     servers[0].should_exit = True
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
