@@ -1,3 +1,4 @@
+import gc
 import re
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,17 @@ from tests.helpers import random_backbone
 from wscxr.choices import WeightsSource
 from wscxr.errors import ConfigError, WeightsError
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
+
+# One process builds each network once, and keeps them no longer than these tests run.
+pytestmark = pytest.mark.xdist_group("backbones")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _give_memory_back() -> Iterator[None]:
+    yield
+    full_model.cache_clear()
+    loaded.cache_clear()
+    gc.collect()
 
 
 @dataclass(frozen=True)
