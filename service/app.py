@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from service.http.access import AccessMiddleware
 from service.http.auth import DECLARED_SECURITY, ApiKeyMiddleware
@@ -76,6 +76,7 @@ def create_app(
     """
     # Not above: these import PyTorch, which must come after `configure_process`.
     from service.api import dicom, maps, models, operations, predict, studies
+    from service.api.dependencies import refuse_unknown_query
     from service.api.oip import routes as oip
     from service.scoring.registry import Registry
     from service.settings import Settings
@@ -129,7 +130,8 @@ def create_app(
     app.include_router(operations.health_router)
     app.include_router(oip.health_router)
     for module in (predict, dicom, maps, models, studies, oip):
-        app.include_router(module.router, dependencies=security)
+        strict = [*security, Depends(refuse_unknown_query)]
+        app.include_router(module.router, dependencies=strict)
     app.include_router(operations.metrics_router, dependencies=security)
     return app
 

@@ -39,6 +39,30 @@ UPLOAD_ERRORS: tuple[type[WscxrError], ...] = (
 """What a route that scores uploads may answer with."""
 
 
+async def refuse_unknown_query(request: Request) -> None:
+    """Make sure that the OpenAPI document names every query parameter of a request.
+
+    A mistyped parameter would be ignored, and the answer be another than was meant.
+
+    Raises
+    ------
+    InvalidRequest
+        There is one that it does not name.
+    """
+    if not request.query_params:
+        return
+    document = request.app.openapi()  # made once, and kept by the app
+    operation = document["paths"].get(request.scope["route"].path, {}).get(request.method.lower())
+    if operation is None:
+        return
+    known = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
+    if not known.issuperset(request.query_params):
+        takes = ", ".join(sorted(known)) or "none"
+        raise InvalidRequest(
+            f"there is a query parameter that this path does not take; it takes {takes}"
+        )
+
+
 async def get_settings(request: Request) -> Settings:
     """The settings of the app."""
     settings: Settings = request.app.state.settings

@@ -136,7 +136,7 @@ class ModelList(BaseModel):
     models: list[ModelSummary]
 
 
-@router.get("/v1/models", responses=problems(Unauthorized, NotReady, ShuttingDown))
+@router.get("/v1/models", responses=problems(Unauthorized, InvalidRequest, NotReady, ShuttingDown))
 async def list_models(registry: RegistryDep) -> ModelList:
     """Every loaded bundle: facts, calibration, warnings."""
     return ModelList(models=[ModelSummary.of(bundle, registry) for bundle in registry.bundles])

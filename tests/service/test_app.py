@@ -157,7 +157,7 @@ def test_sigterm_finishes_what_is_under_way(
         wait_for(answers)
         request = httpx.Request(
             "POST",
-            f"http://127.0.0.1:{port}/v1/predict?secret=QUERY-MARKER",
+            f"http://127.0.0.1:{port}/v1/predict?view=QUERY-MARKER",
             files={"file": ("NAME-MARKER", pictures.png())},
         )
         body = request.read()

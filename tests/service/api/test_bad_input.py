@@ -132,3 +132,29 @@ def test_paths_and_methods(client: httpx.Client) -> None:
     check_problem(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
     check_problem(client.request("PROPFIND", "/v1/predict"), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/predict?maps=url"),
+        ("POST", "/v1/predict?Map=url"),
+        ("POST", "/v1/predict?map=url&modell=tiny"),
+        ("POST", "/v1/predict/map?map=url"),
+        ("POST", "/v1/predict/batch?only=sc"),
+        ("GET", "/v1/models?name=tiny"),
+        ("GET", "/v1/models/tiny?x=1"),
+    ],
+)
+def test_query_parameters_that_a_path_does_not_take(
+    client: httpx.Client, method: str, path: str
+) -> None:
+    field = "files" if "batch" in path else "file"
+    response = client.request(method, path, files={field: PNG} if method == "POST" else None)
+    detail = check_problem(response, 422, "invalid_request")
+    assert "does not take" in detail
+
+
+def test_whoever_watches_the_service_may_send_any_query(client: httpx.Client) -> None:
+    for path in ("/health/live?x=1", "/health/ready?x=1", "/metrics?x=1"):
+        assert client.get(path).status_code == 200

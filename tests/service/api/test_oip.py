@@ -245,6 +245,12 @@ def test_paths_with_nothing_behind_them(
     check_error(client.request(method, path, content=content), status, f"{code}: ")
 
 
+def test_query_parameters(client: httpx.Client) -> None:
+    check_error(client.get("/v2/models?name=tiny"), 400, "invalid_request: ")
+    response = client.post(f"{INFER}?map=url", json={"inputs": [image(FILES[:1])]})
+    check_error(response, 400, "invalid_request: ")
+
+
 def test_the_limits_of_uploads_hold(client: httpx.Client) -> None:
     files = [FILES[0]] * 5
     check_error(client.post(INFER, json={"inputs": [image(files)]}), 413, "too_many_files: ")
