@@ -16,6 +16,8 @@ import pytest
 from highdicom import sr
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, written
 from wscxr.bundle.identity import ModelIdentity
@@ -23,11 +25,13 @@ from wscxr.errors import OutOfScope
 from wscxr.imaging import Assumed, DicomRules, Radiograph, read_radiograph
 from wscxr.model.calibration import Decision
 from wscxr.prediction import Prediction
+from wscxr.process import quiet_dicom
 from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind, is_own_result
 from wscxr.results.dicom.make import make_results, to_bytes
 from wscxr.results.png import ColourScale
 
 MODEL = ModelIdentity(name="chest", version="3", sha256="ab" * 32)
+DCIODVFY = shutil.which("dciodvfy")
 SCALE = ColourScale(low=0.0, high=1.5)
 ALL = list(ResultKind)
 ANY_PART = DicomRules(assume=Assumed(body_part="CHEST", modality="CR"))
@@ -97,12 +101,111 @@ def test_patient_and_study_are_those_of_the_source(kind: ResultKind) -> None:
     assert not is_own_result(source)
 
 
+LATIN, JAPANESE = "Müller^Jörg", "Yamada^Tarou=山田^太郎=やまだ^たろう"
+HALF_WIDTH = "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"
+CHARACTER_SETS = {
+    # Every one of PS3.3, tables C.12-2 to C.12-5, with a name that only it, or its kind, can write.
+    "": ("Smith^John", "ascii"),
+    "ISO_IR 6": ("Smith^John", "ascii"),
+    "ISO_IR 100": (LATIN, "latin_1"),
+    "ISO_IR 101": ("Wałęsa^Lech", "iso8859_2"),
+    "ISO_IR 109": ("Ĉapelo^Ĝoĝo", "iso8859_3"),
+    "ISO_IR 110": ("Bērziņš^Jānis", "iso8859_4"),
+    "ISO_IR 144": ("Люксембург^Роза", "iso8859_5"),
+    "ISO_IR 127": ("قباني^لنزار", "iso8859_6"),
+    "ISO_IR 126": ("Διονυσιος^Νικος", "iso8859_7"),
+    "ISO_IR 138": ("שרון^דבורה", "iso8859_8"),
+    "ISO_IR 148": ("Çavuşoğlu^İbrahim", "iso8859_9"),
+    "ISO_IR 203": ("Škoda^Žofie", "iso8859_15"),
+    "ISO_IR 13": ("ﾔﾏﾀﾞ^ﾀﾛｳ", "shift_jis"),
+    "ISO_IR 166": ("สมชาย^ใจดี", "iso8859_11"),
+    "ISO_IR 192": (JAPANESE, "utf_8"),
+    "GB18030": ("Wang^XiaoDong=王^小东", "gb18030"),
+    "GBK": ("Wang^XiaoDong=王^小东", "gbk"),
+    "ISO 2022 IR 100": (LATIN, "latin_1"),
+    "ISO 2022 IR 203": ("Škoda^Žofie", "iso8859_15"),
+    "\\ISO 2022 IR 87": (JAPANESE, None),
+    "\\ISO 2022 IR 87\\ISO 2022 IR 159": (JAPANESE, None),
+    "ISO 2022 IR 13\\ISO 2022 IR 87": (HALF_WIDTH, None),
+    "\\ISO 2022 IR 149": ("Hong^Gildong=洪^吉洞=홍^길동", None),
+    "\\ISO 2022 IR 58": ("Zhang^XiaoDong=张^小东", None),
+    "\\ISO 2022 IR 144": ("Lyuk^Roza=Люк^Роза", None),
+    # Wrong, but met.
+    "ISO_IR 192\\ISO 2022 IR 87": (JAPANESE, "utf_8"),
+    "UTF-8": (JAPANESE, "utf_8"),
+    "UTF8": (JAPANESE, "utf_8"),
+    "utf-8": (JAPANESE, "utf_8"),
+    "ISO_IR_192": (JAPANESE, "utf_8"),
+    "ISO IR 192": (JAPANESE, "utf_8"),
+    "ISO-IR 100": (LATIN, "latin_1"),
+    "ISO IR 100": (LATIN, "latin_1"),
+    "ISO_IR100": (LATIN, "latin_1"),
+    "ISO8859-1": (LATIN, "latin_1"),
+    "ISO_8859-1": (LATIN, "latin_1"),
+    "LATIN1": (LATIN, "latin_1"),
+    "WINDOWS-1252": (LATIN, "latin_1"),
+    "NONSENSE": ("Smith^John", "ascii"),
+}
+
+
+def with_character_set(said: str, name: str, encoding: str | None) -> bytes:
+    """A file whose character set is written as given, and whose name is in `encoding`."""
+    if said.endswith("IR 58"):  # after each delimiter anew (PS3.5, K.2), which pydicom does not do
+        escape = b"\x1b$)A"
+        encoded = name.encode("gb2312").replace(b"=", b"=" + escape)
+        encoded = encoded[:-5] + encoded[-5:].replace(b"^", b"^" + escape)
+    elif encoding is None:
+        whole = written(dataset(SpecificCharacterSet=said.split("\\"), PatientName=name))
+        found = pydicom.dcmread(io.BytesIO(whole)).get_item("PatientName")
+        encoded = found.value
+    else:
+        encoded = name.encode(encoding)
+    source = dataset(SpecificCharacterSet=None, PatientName=None)
+    for tag, vr, value in [(0x00080005, "CS", said.encode()), (0x00100010, "PN", encoded)]:
+        padded = value + b" " * (len(value) % 2)
+        source[tag] = RawDataElement(
+            Tag(tag), vr, len(padded), padded, 0, is_implicit_VR=False, is_little_endian=True
+        )
+    with quiet_dicom:
+        return written(source)
+
+
+@pytest.mark.parametrize("said", CHARACTER_SETS)
+def test_every_character_set_becomes_unicode(said: str, tmp_path: Path) -> None:
+    name, encoding = CHARACTER_SETS[said]
+    source = read_radiograph(with_character_set(said, name, encoding))
+    for kind in ALL:
+        result = made(kind, source)
+        assert result.SpecificCharacterSet == "ISO_IR 192"
+        assert str(result.PatientName) == name
+        if DCIODVFY is not None:
+            file = tmp_path / "result.dcm"
+            file.write_bytes(to_bytes(result))
+            assert errors(file) == set()
+
+
 @every_kind
-def test_latin_names_keep_their_character_set(kind: ResultKind) -> None:
-    source = dataset(SpecificCharacterSet="ISO_IR 100", PatientName="Müller^Jörg")
+def test_invalid_values_of_the_source_are_not_copied(kind: ResultKind, tmp_path: Path) -> None:
+    invalid: dict[str, Any] = {
+        "PatientAge": "81",
+        "PatientBirthDate": "04.07.1950",
+        "PatientSex": "weiblich",
+        "StudyDate": "2024-05-01",
+        "StudyTime": "10:11:12 Uhr",
+        "AccessionNumber": "ACC-1",
+    }
+    source = dataset(**invalid)
     result = made(kind, source)
-    assert result.SpecificCharacterSet == "ISO_IR 100"
-    assert str(result.PatientName) == "Müller^Jörg"
+    for name in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"):
+        assert not result[name].value, name
+    assert not result.get("PatientAge")
+    assert result.AccessionNumber == "ACC-1"
+    assert result.PatientID == source.PatientID
+    assert not set(invalid.values()) - {"ACC-1"} & {str(e.value) for e in result.iterall()}
+    if DCIODVFY is not None:
+        file = tmp_path / "result.dcm"
+        file.write_bytes(to_bytes(result))
+        assert errors(file) == set()
 
 
 @every_kind
@@ -302,7 +405,6 @@ def test_only_dicom_has_dicom_results() -> None:
 
 DATA = os.environ.get("WSCXR_TEST_DATA")
 REAL = sorted(Path(DATA, "data", "dicom").glob("*.dcm")) if DATA else []
-DCIODVFY = shutil.which("dciodvfy")
 SYNTHETIC: dict[str, Callable[[], Dataset]] = {
     "cr": dataset,
     "bare": lambda: dataset(**BARE),

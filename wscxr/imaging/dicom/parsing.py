@@ -14,6 +14,7 @@ from pydicom.uid import (
 )
 
 from wscxr.errors import CorruptImage, FileTooLarge, ImageError, NoPixelData
+from wscxr.imaging.dicom.charsets import set_encodings
 from wscxr.imaging.dicom.metering import MeteredFile, ValueMeter
 from wscxr.imaging.limits import ImageLimits
 
@@ -70,6 +71,7 @@ def _parse(data: bytes, limits: ImageLimits) -> Dataset:
     dataset = (
         read_partial(MeteredFile(data), force=True) if inflated is None else _explicit(inflated)
     )
+    set_encodings(dataset)
     meter.convert(dataset)
     _set_syntax(dataset)
     if "PixelData" not in dataset:

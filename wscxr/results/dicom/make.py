@@ -12,6 +12,7 @@ from wscxr.results.dicom.gsps import presentation_state
 from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind
 from wscxr.results.dicom.secondary_capture import secondary_capture
 from wscxr.results.dicom.segmentation import segmentation
+from wscxr.results.dicom.source import UNICODE
 from wscxr.results.dicom.structured_report import structured_report
 from wscxr.results.dicom.target import Target, evidence
 
@@ -40,7 +41,8 @@ def make_results(
     """Make DICOM objects of what a bundle says of a radiograph.
 
     Each kind is a series of its own in the study of the source, for a series has one modality
-    (PS3.3, C.7.3.1). Patient and study are copied from the source, and its character set is kept.
+    (PS3.3, C.7.3.1). Patient and study are copied from the source, in Unicode;
+    its invalid values are not.
 
     Parameters
     ----------
@@ -106,6 +108,5 @@ def _fix(result: Dataset, target: Target) -> Dataset:
         result.Laterality = source.get("Laterality") or ""
     if target.kind in (ResultKind.SC, ResultKind.SEGMENTATION):
         result.PatientOrientation = source.get("PatientOrientation") or None
-    if source.get("SpecificCharacterSet"):
-        result.SpecificCharacterSet = source.SpecificCharacterSet
+    result.SpecificCharacterSet = UNICODE
     return result

@@ -1,6 +1,5 @@
 """What a result is made of: the source, completed to a valid header, and what was said of it."""
 
-import copy
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from wscxr.results.dicom.identity import (
     UNLIKE_TRAINING,
     ResultKind,
 )
+from wscxr.results.dicom.source import quotable
 
 _TYPE_2 = (
     "AccessionNumber",
@@ -106,7 +106,7 @@ class Target:
 
 
 def evidence(header: Dataset) -> Dataset:
-    """Complete a header; the original stays as it is.
+    """Complete a header that is `quotable`; the original stays as it is.
 
     Missing attributes that may be empty are added empty. A missing UID is derived from the others,
     so that the same header always gets the same one.
@@ -116,7 +116,7 @@ def evidence(header: Dataset) -> Dataset:
     header
         Of the radiograph, without pixel data.
     """
-    source = copy.deepcopy(header)
+    source = quotable(header)
     for name in _TYPE_2:
         if name not in source:
             setattr(source, name, "")
@@ -132,8 +132,7 @@ def evidence(header: Dataset) -> Dataset:
         # Some files hold zeros, which no object may.
         if name in source and not all(float(value) > 0 for value in source[name].value or [0]):
             delattr(source, name)
-    if not hasattr(source, "file_meta"):
-        source.file_meta = FileMetaDataset()
+    source.file_meta = FileMetaDataset()
     # Tells highdicom how to read pixels, of which there are none any more.
     source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return source
