@@ -87,6 +87,29 @@ class InferenceRequest(_Message):
     )
 
 
+def request_schema() -> dict[str, Any]:
+    """The JSON schema of an inference request, in one piece.
+
+    The route reads the body itself, so FastAPI does not put the parts of this schema where
+    references to them would lead.
+    """
+    schema = InferenceRequest.model_json_schema()
+    parts = schema.pop("$defs")
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inlined(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            rest = {name: value for name, value in node.items() if name != "$ref"}
+            return inlined({**parts[node["$ref"].removeprefix("#/$defs/")], **rest})
+        return {name: inlined(value) for name, value in node.items()}
+
+    whole: dict[str, Any] = inlined(schema)
+    return whole
+
+
 class ResponseParameters(_Message):
     """How an output tensor is sent."""
 

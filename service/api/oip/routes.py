@@ -22,7 +22,6 @@ from service.api.oip.codec import (
 )
 from service.api.oip.messages import (
     MAP,
-    InferenceRequest,
     InferenceResponse,
     ModelMetadata,
     ModelNames,
@@ -30,6 +29,7 @@ from service.api.oip.messages import (
     ServerLive,
     ServerMetadata,
     ServerReady,
+    request_schema,
 )
 from service.errors import BatchTooLarge, ClientGone, InvalidRequest, ModelNotFound
 from service.http.problems import inference_problems
@@ -72,7 +72,7 @@ _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": InferenceRequest.model_json_schema()},
+            "application/json": {"schema": request_schema()},
             "application/octet-stream": _BINARY,
         },
     }

@@ -1,8 +1,11 @@
 """Schemathesis reads the OpenAPI document and tries to break what it promises."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -49,6 +52,27 @@ def test_every_operation_documents_its_errors_as_problems() -> None:
                 if not status.startswith("2"):
                     form = "json" if path.startswith("/v2") else "problem+json"
                     assert list(response["content"]) == [f"application/{form}"], path
+
+
+def test_every_reference_leads_somewhere() -> None:
+    found = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(DOCUMENT)))
+    schemas = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    assert found
+    assert found <= schemas
+
+
+def test_the_inference_schema_takes_what_the_protocol_sends() -> None:
+    operation = DOCUMENT["paths"]["/v2/models/{model}/infer"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    request = {
+        "id": "1",
+        "inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": ["aGVsbG8="]}],
+        "outputs": [{"name": "score", "parameters": {"binary_data": True}}],
+    }
+    check = jsonschema_rs.Draft202012Validator(schema)
+    assert check.is_valid(request)
+    assert not check.is_valid({**request, "inputs": []})
+    assert not check.is_valid({**request, "outputs": [{"name": "a", "parameters": {"b": 1}}]})
 
 
 @pytest.mark.parametrize("model", [ModelIdentity, AnalysisResult, BatchResult, ModelSummary])
