@@ -28,6 +28,16 @@ class Intensity(StrEnum):
     file, and a dark exposure, come out like any other."""
 
 
+class Align(StrEnum):
+    """What part of a radiograph a detector looks at."""
+
+    NONE = "none"
+    """The whole picture (as in the paper)."""
+
+    LUNGS = "lungs"
+    """The box around both lung fields, so that a place in it is a place in the chest."""
+
+
 class WeightsSource(StrEnum):
     """Where backbone weights come from."""
 

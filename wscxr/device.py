@@ -1,4 +1,7 @@
-"""The one place that decides where tensors live."""
+"""The one place that decides where tensors live, and on how many cores is computed."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -31,3 +34,23 @@ def resolve_device(name: str | torch.device) -> torch.device:
             "CUDA devices; install a CUDA build and driver, or ask for cpu"
         )
     return device
+
+
+@contextmanager
+def computing_threads(count: int) -> Iterator[None]:
+    """Compute on so many cores for a while.
+
+    Small matrices gain little from more than one, and on a machine that does something else as
+    well, threads that wait for each other made a step twenty times slower.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Compute on one core for a while."""
+    return computing_threads(1)

@@ -1,13 +1,13 @@
 """What the methods share: the result of a fit, and the training loop."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from training.methods.settings import Method
+from wscxr.device import one_thread
 from wscxr.errors import ConfigError
 from wscxr.model.heads import Head
 from wscxr.progress import Track, untracked
@@ -75,26 +75,6 @@ def checkpoint_steps(steps: int) -> frozenset[int]:
 def draw(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Draw rows of a set with replacement: float32 of shape (count, C')."""
     return features[torch.randint(len(features), (count,), generator=generator)]
-
-
-@contextmanager
-def computing_threads(count: int) -> Iterator[None]:
-    """Compute on so many cores for a while.
-
-    Small matrices gain little from more than one, and on a machine that does something else as
-    well, threads that wait for each other made a step twenty times slower.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def one_thread() -> AbstractContextManager[None]:
-    """Compute on one core for a while."""
-    return computing_threads(1)
 
 
 def descend(

@@ -11,8 +11,9 @@ import torch
 from sklearn.random_projection import GaussianRandomProjection, johnson_lindenstrauss_min_dim
 from torch import Tensor
 
-from training.methods.fitting import Fit, OnCheckpoint, one_thread
+from training.methods.fitting import Fit, OnCheckpoint
 from training.methods.settings import PatchCore
+from wscxr.device import one_thread
 from wscxr.model.heads.memory_bank import MemoryBank, MemoryBankConfig
 from wscxr.model.mining import nearest_normal_distance
 from wscxr.progress import Track, untracked

@@ -8,8 +8,9 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from training.methods.fitting import checkpoint_steps, draw, one_thread
+from training.methods.fitting import checkpoint_steps, draw
 from training.paper.network import Budget, ImageScorer, Network, OnScorer
+from wscxr.device import one_thread
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.helpers import CPU, RecordingTrack
-from training.methods.fitting import CHECKPOINTS, one_thread
+from training.methods.fitting import CHECKPOINTS
 from training.paper.network import Budget, ImageScorer
 from training.paper.squid import Squid
 from training.paper.squid.learning import (
@@ -33,6 +33,7 @@ from training.paper.squid.memory import (
     neighbours,
 )
 from training.paper.squid.networks import Critic, Generator, Rebuilt
+from wscxr.device import one_thread
 from wscxr.errors import ConfigError
 
 T = TypeVar("T")

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import BatchSampler, RandomSampler
 
-from training.methods.fitting import checkpoint_steps, one_thread
+from training.methods.fitting import checkpoint_steps
 from training.paper.network import Budget, ImageScorer, Network, OnScorer
 from training.paper.squid.memory import KEPT
 from training.paper.squid.networks import GRID, LEVELS, Critic, Generator, Rebuilt
+from wscxr.device import one_thread
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from training.pretraining.backbone.config import PretrainConfig, View
 from training.pretraining.backbone.objectives import Objective
 from training.pretraining.backbone.views import Pictures, draw_views
+from training.pretraining.precision import multiplies_bf16
 from wscxr import __version__
 from wscxr.errors import ConfigError
 from wscxr.model.backbone import build_backbone
@@ -239,7 +240,7 @@ class Training(nn.Module):
     def _loss(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         first, second = draw_views(pictures, self._config.view, generator)
         with torch.autocast(
-            self._device.type, dtype=torch.bfloat16, enabled=_multiplies_bf16(self._device)
+            self._device.type, dtype=torch.bfloat16, enabled=multiplies_bf16(self._device)
         ):
             maps = self._maps(torch.cat([first.pixels, second.pixels]))
         loss: Tensor = self.objective(*maps.float().chunk(2), first.frames, second.frames)
@@ -273,10 +274,3 @@ def _check_finite(values: Tensor) -> None:
 
 def _stream(seed: int, epoch: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed((seed << 20) + epoch)
-
-
-def _multiplies_bf16(device: torch.device) -> bool:
-    """Whether the hardware does; where it is emulated, it is many times slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001 - PyTorch has no public name for it

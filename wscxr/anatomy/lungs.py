@@ -1,0 +1,82 @@
+"""A radiograph -> its lung fields, and the frame around them."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wscxr.anatomy.box import LungBox, lung_box
+from wscxr.anatomy.frame import Frame
+from wscxr.anatomy.network import INPUT_SIDE, LungNetwork
+from wscxr.choices import Intensity
+from wscxr.device import one_thread
+from wscxr.imaging import Radiograph, to_unit_range
+from wscxr.model.unet import load_weights
+
+MARGIN = 0.03
+"""Added to each side of the lung box, as a share of the box: what borders on the lungs is seen."""
+
+_SHIPPED = Path("weights") / "lungs.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class LungFields:
+    """Both lung fields of one radiograph.
+
+    Attributes
+    ----------
+    probability
+        Of lung, float32 of shape (INPUT_SIDE, INPUT_SIDE), over the whole picture.
+    box
+        Around both of them; None where none were found.
+    """
+
+    probability: NDArray[np.float32]
+    box: LungBox | None
+
+    @property
+    def found(self) -> bool:
+        """Whether the picture shows the lungs of an upright chest, in positive tones."""
+        return self.box is not None
+
+    def frame(self, radiograph: Radiograph, margin: float = MARGIN) -> Frame:
+        """The frame of the radiograph: the lung box and a margin, or else the whole picture.
+
+        Parameters
+        ----------
+        radiograph
+            The one these lung fields are of.
+        margin
+            Added to each side of the box, as a share of the box.
+        """
+        if self.box is None:
+            return Frame.whole(radiograph)
+        return self.box.widened(margin).on(radiograph)
+
+
+def shipped_lung_network() -> LungNetwork:
+    """The lung network that comes with the project, in evaluation mode, on the CPU."""
+    return load_weights(LungNetwork(), Path(str(files("wscxr.anatomy"))) / _SHIPPED)
+
+
+@torch.no_grad()
+def find_lungs(network: LungNetwork, radiograph: Radiograph) -> LungFields:
+    """Find the lung fields of a radiograph.
+
+    One by one and on one core: batches of another size, or another number of cores, would round
+    differently, and a frame must not depend on what else is computed. Nor does it start a team of
+    threads beside the backbone's.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, on the CPU.
+    """
+    picture = to_unit_range(radiograph, INPUT_SIDE, Intensity.PERCENTILE)
+    with one_thread():
+        logits = network(torch.from_numpy(picture)[None, None])
+        probability = logits[0, 0].sigmoid().numpy()
+    return LungFields(probability, lung_box(probability))
