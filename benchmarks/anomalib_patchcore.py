@@ -26,6 +26,7 @@ from benchmarks.common import console
 from training.data.images import BATCH, load_batches
 from training.data.samples import Label, Sample, find_samples, patient_groups
 from training.methods.settings import PatchCore
+from wscxr.anatomy import Preparation
 from wscxr.choices import ScoreRule, WeightsSource
 from wscxr.device import resolve_device
 from wscxr.imaging import InputConfig
@@ -144,8 +145,8 @@ def with_patient(sample: Sample, pattern: str) -> Sample:
 
 def read(samples: Sequence[Sample], size: int) -> Tensor:
     """Model inputs of images."""
-    loaded = load_batches(samples, InputConfig(size=size))
-    return torch.stack([image.tensor for batch in loaded for image in batch])
+    loaded = load_batches(samples, Preparation(InputConfig(size=size), None))
+    return torch.stack([image.prepared.tensor for batch in loaded for image in batch])
 
 
 def batches(inputs: Tensor) -> Iterator[Tensor]:

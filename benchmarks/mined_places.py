@@ -21,6 +21,7 @@ from training.data.samples import Label
 from training.data.splits import draw_split
 from training.methods.settings import Wscxr
 from training.paper.dataset import read_table_data
+from wscxr.anatomy import Preparation
 from wscxr.device import resolve_device
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import build_backbone
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 part,
                 backbone,
                 config.p,
-                InputConfig(size=config.image_size, intensity=config.intensity),
+                Preparation(InputConfig(size=config.image_size, intensity=config.intensity), None),
                 device,
                 track=lambda items, what, total: track(items, what, total),
             )

@@ -97,7 +97,7 @@ def measure_bare(path: Path, files: Sequence[bytes]) -> Speed:
 
         def batch() -> None:
             decoded = list(pool.map(lambda data: bundle.prepare(read_radiograph(data)), files))
-            bundle.predict_inputs(torch.stack(decoded))
+            bundle.predict_inputs(decoded)
 
         batch()
         started = time.perf_counter()

@@ -48,6 +48,15 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def trained_aligned(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `trained`, but it looks at the box around both lung fields; read only."""
+    out = tmp_path_factory.mktemp("aligned_store") / "aligned" / "1"
+    samples = load_samples(phantoms / "normal", phantoms / "abnormal", None, split="train")
+    train(samples, tiny_config(align="lungs"), out, CPU)
+    return out
+
+
+@pytest.fixture(scope="session")
 def trained_bundle(trained: Path) -> Bundle:
     """`trained`, loaded; never changed by a test."""
     return Bundle.load(trained, CPU)

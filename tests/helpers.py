@@ -21,7 +21,7 @@ from torch import Tensor
 from training.config import TrainConfig
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
-from wscxr.choices import ScoreRule, WeightsSource
+from wscxr.choices import Align, ScoreRule, WeightsSource
 from wscxr.imaging import InputConfig, Radiograph
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
 from wscxr.model.calibration import Calibration
@@ -125,6 +125,7 @@ def tiny_manifest(detector: Detector, **changes: Any) -> BundleManifest:
         "backbone": detector.backbone.config,
         "backbone_sha256": weights_sha256(detector.backbone.weights()),
         "input": InputConfig(size=detector.backbone.size),
+        "align": Align.NONE,
         "p": detector.p,
         "score_rule": detector.score_rule,
         "head": detector.head.config,

@@ -5,10 +5,11 @@ Settings become options by `wscxr.options`. Heavy modules are imported inside th
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from wscxr.console import Tracker, progress_bars, stderr, warn
 from wscxr.errors import ConfigError
@@ -39,7 +40,22 @@ Settings = Annotated[
     Path | None, typer.Option(metavar="TOML", help="Settings; options given here win.")
 ]
 
+
+class _Networks(TyperGroup):
+    """``wscxr pretrain --images ...``, as it was before there were lungs, means the backbone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else "--help"
+        if first.startswith("-") and first not in ctx.help_option_names:
+            args = ["backbone", *args]
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer()
+pretrain_app = typer.Typer(
+    cls=_Networks, help="Train a network that detectors are built on.", no_args_is_help=True
+)
+app.add_typer(pretrain_app, name="pretrain")
 
 
 @app.command(
@@ -147,12 +163,13 @@ def evaluate(
         write_report(report, found, loaded, annotations=annotations, gallery=gallery)
 
 
-@app.command(
+@pretrain_app.command(
+    "backbone",
     cls=settings_command("training.pretraining.backbone.config:PretrainConfig"),
-    epilog="Example: `wscxr pretrain --images archive/ --out own.safetensors`, then `wscxr train "
-    "--weights own.safetensors ...`. The same command resumes an interrupted run.",
+    epilog="Example: `wscxr pretrain backbone --images archive/ --out own.safetensors`, then "
+    "`wscxr train --weights own.safetensors ...`. The same command resumes an interrupted run.",
 )
-def pretrain(
+def pretrain_backbone(
     context: typer.Context,
     images: Annotated[
         list[Path],
@@ -177,6 +194,54 @@ def pretrain(
         f"{out}: {done.images} radiographs, {config.epochs} epochs; on {last.images} others: "
         f"effective rank {last.rank:.1f}, retrieval {last.retrieval:.3f}"
     )
+
+
+@pretrain_app.command(
+    "lungs",
+    cls=settings_command("training.pretraining.lungs.config:LungsConfig"),
+    epilog="Example: `wscxr pretrain lungs --masks masks.csv --out lungs.safetensors`",
+)
+def pretrain_lungs(
+    context: typer.Context,
+    masks: Annotated[
+        Path,
+        typer.Option(
+            metavar="CSV",
+            help="image,mask[,patient_id,group]: radiographs and the lungs drawn on them.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .safetensors file to write.")],
+    unlabelled: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR|CSV",
+            help="Upright, frontal chests without masks, to learn from too; may be given several "
+            "times.",
+        ),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Train the network that finds the lungs, on radiographs and masks."""
+    from training.pretraining.backbone.views import find_unlabelled
+    from training.pretraining.lungs.config import LungsConfig
+    from training.pretraining.lungs.masks import read_masked_images
+    from training.pretraining.lungs.run import pretrain_lungs as run
+    from wscxr.device import resolve_device
+
+    config = validated(LungsConfig, given_settings(context))
+    with progress_bars() as progress:
+        done = run(
+            read_masked_images(masks),
+            find_unlabelled(unlabelled) if unlabelled else [],
+            config,
+            out,
+            resolve_device(device),
+            track=Tracker(progress),
+        )
+    typer.echo(f"{out}: {done.images} radiographs with masks, {done.unlabelled} without")
+    for group in done.dice:
+        name = f"{group.group}: " if group.group else ""
+        typer.echo(f"{name}Dice {group.mean:.3f} on {group.images} images of other patients")
 
 
 @app.command(

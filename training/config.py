@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from training.methods.settings import METHODS, AnyMethod, Method, PositionalWscxr
 from wscxr.bundle import shipped
-from wscxr.choices import Intensity, ScoreRule, WeightsSource, file_of, source_of
+from wscxr.choices import Align, Intensity, ScoreRule, WeightsSource, file_of, source_of
 from wscxr.errors import ConfigError
 from wscxr.options import SettingOption, options_of, split_commas, validated
 
@@ -26,6 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "backbone": "densenet121",
         "weights": WeightsSource.IMAGENET.value,
         "image_size": 256,
+        "align": Align.NONE.value,
         "method": "wscxr",
         "score_rule": ScoreRule.MAX.value,
     },
@@ -55,7 +56,7 @@ class TrainConfig(BaseModel):
     weights: str = Field(
         default=WeightsSource.CXR.value,
         description="Weights of the backbone: cxr ships with wscxr; FILE may come from wscxr "
-        "pretrain.",
+        "pretrain backbone.",
         json_schema_extra={"metavar": "cxr|imagenet|random|FILE"},
     )
     image_size: int = Field(
@@ -63,6 +64,10 @@ class TrainConfig(BaseModel):
     )
     intensity: Intensity = Field(
         default=Intensity.PERCENTILE, description="How grey values become numbers in [0, 1]."
+    )
+    align: Align = Field(
+        default=Align.NONE,
+        description="What is looked at: the whole picture, or the box around both lung fields.",
     )
     p: int = Field(
         default=5,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from training.config import TrainConfig
-from training.data.features import FeatureSet, extract_features, input_of
+from training.data.features import FeatureSet, extract_features, preparation_of
 from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
 from training.methods.fitting import Fit, fit_maps
@@ -15,6 +15,7 @@ from training.ood import fit_ood
 from wscxr.bundle.bundle import Bundle, check_embedding
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
 from wscxr.bundle.store import check_absent
+from wscxr.choices import Align
 from wscxr.errors import DataError
 from wscxr.model.backbone import build_backbone
 from wscxr.model.calibration import Calibration
@@ -65,10 +66,8 @@ def train(
     backbone = build_backbone(
         config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
     ).to(device)
-    input_config = input_of(config)
-    features = extract_features(
-        split.samples, backbone, config.p, input_config, device, track=track
-    )
+    prepare = preparation_of(config)
+    features = extract_features(split.samples, backbone, config.p, prepare, device, track=track)
     normal = features[: len(split.normal)]
     calibration = features[len(split.normal) : len(split.normal) + len(split.calibration)]
     anomaly = features[len(split.normal) + len(split.calibration) :]
@@ -84,7 +83,8 @@ def train(
         BundleManifest(
             backbone=config.backbone_config,
             backbone_sha256=weights_sha256(backbone.weights()),
-            input=input_config,
+            input=prepare.config,
+            align=config.align,
             p=config.p,
             score_rule=config.score_rule,
             head=fit.head.config,
@@ -98,6 +98,7 @@ def train(
         ),
         detector,
         ood,
+        lungs=prepare.lungs,
     )
     return bundle.write(out, embed_backbone=embed_backbone, notes=notes)
 
@@ -114,6 +115,9 @@ def _provenance(
     if config.weights_file is not None:
         # Its hash identifies it; its path may hold a name and differs between machines.
         settings["weights"] = config.backbone_config.source
+    metrics = dict(fit.metrics)
+    if config.align is Align.LUNGS:
+        metrics["lungs_found"] = sum(features.lungs_found) / len(features.lungs_found)
     return Provenance(
         method=config.method.name,
         citation=config.method.citation,
@@ -123,6 +127,6 @@ def _provenance(
         seed=config.seed,
         config=settings,
         data_sha256=hashlib.sha256("".join(sorted(features.sha256)).encode()).hexdigest(),
-        metrics=fit.metrics,
+        metrics=metrics,
         versions=Versions.current(),
     )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wscxr.anatomy.facts import LungFacts
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.model.calibration import Decision
@@ -31,11 +32,15 @@ class Prediction:
         Whether the score lies above the threshold.
     ood_score
         At least 0; above 1 the radiograph is unlike the training images. None where the bundle
-        has no OOD scorer, as those of schema 1 and 2.
+        has no OOD scorer, as those of schema 1 and 2. A bundle that looks for the lungs adds 1
+        where it finds none.
     anomaly_map
-        float32 of shape (H', W'), unbounded; higher is more anomalous.
+        float32 of shape (H', W') over the whole radiograph, unbounded; higher is more anomalous.
+        Where the bundle did not look, it lies below the threshold and has no colour.
     colour_scale
         The map values that the colours of an overlay stand for: the bundle's own.
+    lung_fields
+        What was found of the lungs; None where the bundle does not look for them.
     warnings
         What a reader of the score must know: of the model, of this image, and of how it was read.
     radiograph
@@ -50,6 +55,7 @@ class Prediction:
     ood_score: float | None
     anomaly_map: NDArray[np.float32]
     colour_scale: ColourScale
+    lung_fields: LungFacts | None = None
     warnings: tuple[str, ...] = ()
     radiograph: Radiograph | None = None
 

@@ -11,7 +11,7 @@ from service.http.problems import problems
 from service.scoring.registry import Registry
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.identity import ModelIdentity
-from wscxr.choices import ScoreRule, WeightsSource
+from wscxr.choices import Align, ScoreRule, WeightsSource
 from wscxr.imaging import InputConfig
 
 router = APIRouter(tags=["models"])
@@ -71,6 +71,7 @@ class ModelSummary(ModelIdentity):
                         "mean": [0.485, 0.456, 0.406],
                         "std": [0.229, 0.224, 0.225],
                     },
+                    "align": "none",
                     "p": 5,
                     "score_rule": "max",
                     "calibration": {
@@ -95,6 +96,9 @@ class ModelSummary(ModelIdentity):
     default: bool = Field(description="Whether it answers requests that name no model.")
     backbone: BackboneFacts
     input: InputConfig = Field(description="How a radiograph becomes a model input.")
+    align: Align = Field(
+        description="What the model looks at: the whole image, or the box around both lung fields."
+    )
     p: int = Field(ge=1, description="Side of the neighbourhood of a patch feature.")
     score_rule: ScoreRule = Field(description="How the map becomes one score.")
     calibration: CalibrationFacts
@@ -111,6 +115,7 @@ class ModelSummary(ModelIdentity):
             default=bundle is registry.default,
             backbone=BackboneFacts.model_validate(manifest.backbone),
             input=manifest.input,
+            align=manifest.align,
             p=manifest.p,
             score_rule=manifest.score_rule,
             calibration=CalibrationFacts(

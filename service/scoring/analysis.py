@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from wscxr.anatomy.facts import LungFacts
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.model.calibration import Decision
 from wscxr.prediction import Prediction
@@ -28,6 +29,12 @@ EXAMPLE: JsonDict = {
     "threshold": 0.5127,
     "decision": "abnormal",
     "ood_score": 0.7841,
+    "lung_fields": {
+        "found": True,
+        "box": {"left": 310, "top": 192, "right": 2204, "bottom": 1730},
+        "area_share": 0.342,
+        "map_share": 0.871,
+    },
     "image": {"width": 2500, "height": 2048, "format": "PNG", "bits": 8},
     "timings_ms": {"decode": 61.2, "queue": 0.2, "inference": 31.9, "encode": 0.0, "total": 94.1},
     "map": None,
@@ -92,6 +99,10 @@ class AnalysisResult(_Part):
         description="Above 1 the image is unlike the training images, and its score means little. "
         "Null, with a warning, where the model has no OOD scorer."
     )
+    lung_fields: LungFacts | None = Field(
+        default=None,
+        description="The lung fields; null where the model does not look for them.",
+    )
     image: ImageInfo
     timings_ms: TimingsMs
     map: MapLink | MapData | None = Field(
@@ -108,7 +119,14 @@ class AnalysisResult(_Part):
         """Answer with a prediction."""
         said = {name: getattr(prediction, name) for name in ("model", *SCORE_FIELDS)}
         warnings = list(prediction.warnings)
-        return cls(id=result_id, image=image, timings_ms=timings, warnings=warnings, **said)
+        return cls(
+            id=result_id,
+            lung_fields=prediction.lung_fields,
+            image=image,
+            timings_ms=timings,
+            warnings=warnings,
+            **said,
+        )
 
     def headers(self) -> dict[str, str]:
         """Write the result as the headers of `score_headers`; numbers read back exactly."""
@@ -125,7 +143,7 @@ class AnalysisResult(_Part):
 SCORE_FIELDS = tuple(
     name
     for name in AnalysisResult.model_fields
-    if name in {field.name for field in fields(Prediction)} - {"model", "warnings"}
+    if name in {field.name for field in fields(Prediction)} - {"model", "lung_fields", "warnings"}
 )
 """The numbers and the decision that an answer takes over from a prediction."""
 

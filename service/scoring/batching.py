@@ -10,15 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from service.errors import InferenceFailed, QueueFull, ShuttingDown
 from service.prometheus import Metrics
+from wscxr.anatomy import ModelInput
 from wscxr.prediction import Prediction
 
-Scorer = Callable[[Tensor], Sequence[Prediction]]
-"""Model inputs, float32 of shape (B, 3, size, size) -> B predictions."""
+Scorer = Callable[[list[ModelInput]], Sequence[Prediction]]
+"""Model inputs -> as many predictions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ class Ticket:
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
-    image: Tensor
+    image: ModelInput
     scored: asyncio.Future[Scored]
     queued_at: float = field(default_factory=time.perf_counter)
 
@@ -133,7 +132,7 @@ class Batcher:
             self._arriving -= 1
             self._changed.set()
 
-    async def score(self, ticket: Ticket, image: Tensor) -> Scored:
+    async def score(self, ticket: Ticket, image: ModelInput) -> Scored:
         """Score one image in the next batch; when cancelled in time, the image is not computed.
 
         Parameters
@@ -141,7 +140,7 @@ class Batcher:
         ticket
             From `admit`; good for one image.
         image
-            Model input, float32 of shape (3, size, size).
+            Its model input.
 
         Raises
         ------
@@ -209,7 +208,7 @@ class Batcher:
     async def _compute(self, batch: list[_Entry]) -> None:
         started = time.perf_counter()
         job = asyncio.get_running_loop().run_in_executor(
-            self._executor, self._predict, [entry.image for entry in batch]
+            self._executor, self._score, [entry.image for entry in batch]
         )
         try:
             await asyncio.wait([job])
@@ -237,9 +236,6 @@ class Batcher:
                 entry.scored.set_exception(InferenceFailed())
             else:
                 entry.scored.set_result(Scored(prediction, started - entry.queued_at, seconds))
-
-    def _predict(self, images: list[Tensor]) -> Sequence[Prediction]:
-        return self._score(torch.stack(images))
 
 
 def _is_finite(prediction: Prediction) -> bool:

@@ -9,8 +9,6 @@ from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from torch import Tensor
-
 from service.errors import ClientGone, DeadlineExceeded, InternalError
 from service.prometheus import Metrics
 from service.scoring.analysis import (
@@ -25,6 +23,7 @@ from service.scoring.batching import Batcher, Ticket
 from service.scoring.memory import DecodingMemory, Share
 from service.scoring.workers import Workers
 from service.settings import Settings
+from wscxr.anatomy import ModelInput
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import WscxrError
 from wscxr.imaging import Assumed, Radiograph, read_radiograph
@@ -197,7 +196,7 @@ class Pipeline:
 
     def _decode(
         self, data: bytes, assume: Assumed | None, share: Share
-    ) -> tuple[Radiograph, Tensor]:
+    ) -> tuple[Radiograph, ModelInput]:
         rules = self._rules.model_copy(update={"assume": assume or Assumed()})
         kept = 0
         try:

@@ -1,4 +1,7 @@
-"""The same files, the same scores: in Python, on the command line, and over a real socket."""
+"""The same files, the same scores: in Python, on the command line, and over a real socket.
+
+Of a bundle that looks at the whole picture, and of one that looks at the lungs' box.
+"""
 
 import io
 import json
@@ -12,9 +15,12 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from tests.helpers import encode, run_cli
+from tests.helpers import CPU, encode, run_cli
 from tests.service.serving import PATIENCE_S, served
+from training.data.samples import Label, find_samples
+from training.evaluation.evaluate import evaluate
 from wscxr.bundle.bundle import Bundle
+from wscxr.choices import Align
 from wscxr.imaging import Radiograph, read_radiograph
 from wscxr.prediction import Prediction
 
@@ -42,17 +48,29 @@ def radiographs(files: list[Path]) -> list[Radiograph]:
     return [read_radiograph(file.read_bytes()) for file in files]
 
 
+@pytest.fixture(scope="module", params=["trained", "trained_aligned"])
+def chosen(request: pytest.FixtureRequest) -> Path:
+    """The bundle's folder."""
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
 @pytest.fixture(scope="module")
-def expected(trained_bundle: Bundle, radiographs: list[Radiograph]) -> list[Prediction]:
+def bundle(chosen: Path) -> Bundle:
+    return Bundle.load(chosen, CPU)
+
+
+@pytest.fixture(scope="module")
+def expected(bundle: Bundle, radiographs: list[Radiograph]) -> list[Prediction]:
     """Python's answer, one image at a time."""
-    return [trained_bundle.predict([radiograph])[0] for radiograph in radiographs]
+    return [bundle.predict([radiograph])[0] for radiograph in radiographs]
 
 
 @pytest.fixture(scope="module")
-def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(chosen: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``wscxr serve`` in its own process."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with served(trained.parent.parent, log) as url:
+    with served(chosen.parent.parent, log) as url:
         yield url
     assert "Application shutdown complete" in log.read_text()
 
@@ -64,6 +82,13 @@ def agrees(answer: dict[str, Any], expected: Prediction) -> None:
     assert answer["threshold"] == pytest.approx(expected.threshold)
     assert answer["decision"] == expected.decision.value
     assert answer["ood_score"] == pytest.approx(expected.ood_score, abs=TOLERANCE)
+    if expected.lung_fields is None:
+        assert answer.get("lung_fields") is None
+    else:
+        facts = expected.lung_fields.model_dump()
+        share = facts.pop("map_share")  # the map's, and so rounded as the batch's size has it
+        assert answer["lung_fields"].pop("map_share") == pytest.approx(share, abs=TOLERANCE)
+        assert answer["lung_fields"] == facts
 
 
 def recover(png: bytes) -> "np.ndarray[Any, np.dtype[np.float64]]":
@@ -81,12 +106,38 @@ def test_the_scores_differ_enough_for_parity_to_mean_something(
     assert len({round(score, 3) for score in scores}) >= len(scores) - 2
 
 
+def test_lungs_are_found_where_they_are_looked_for(
+    bundle: Bundle, radiographs: list[Radiograph], expected: list[Prediction]
+) -> None:
+    aligned = bundle.manifest.align is Align.LUNGS
+    for radiograph, prediction in zip(radiographs, expected, strict=True):
+        assert (prediction.lung_fields is not None) == aligned
+        if prediction.lung_fields is not None:
+            assert prediction.lung_fields.found
+            assert prediction.lung_fields.box is not None
+            assert prediction.lung_fields.box.right < radiograph.width
+
+
+def test_evaluation_agrees_with_python(
+    bundle: Bundle, unseen: Path, expected: list[Prediction]
+) -> None:
+    samples = [
+        sample
+        for name, label in (("normal", Label.NORMAL), ("abnormal", Label.ABNORMAL))
+        for sample in find_samples(unseen / name, label)
+    ]
+    found = evaluate(bundle, samples).images
+    for image, prediction in zip(found, expected, strict=False):
+        assert image.score == pytest.approx(prediction.score, abs=TOLERANCE)
+        assert image.ood_score == pytest.approx(prediction.ood_score, abs=TOLERANCE)
+
+
 def test_the_command_line_agrees_with_python(
-    trained: Path, files: list[Path], expected: list[Prediction], tmp_path: Path
+    chosen: Path, files: list[Path], expected: list[Prediction], tmp_path: Path
 ) -> None:
     out = tmp_path / "p.json"
     maps = tmp_path / "maps"
-    ran = run_cli("predict", trained, *files, "--maps", maps, "--style", "raw16", "--json", out)
+    ran = run_cli("predict", chosen, *files, "--maps", maps, "--style", "raw16", "--json", out)
     assert ran.code == 0, ran.err
     rows = json.loads(out.read_text())
     assert len(rows) == len(files)
@@ -128,7 +179,7 @@ def test_a_batch_over_http_agrees_with_python(
 
 @pytest.mark.parametrize("size", [2, 5, 12])
 def test_batch_size_changes_nothing(
-    trained_bundle: Bundle,
+    bundle: Bundle,
     radiographs: list[Radiograph],
     expected: list[Prediction],
     size: int,
@@ -136,7 +187,7 @@ def test_batch_size_changes_nothing(
     found = [
         prediction
         for start in range(0, len(radiographs), size)
-        for prediction in trained_bundle.predict(radiographs[start : start + size])
+        for prediction in bundle.predict(radiographs[start : start + size])
     ]
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.score == pytest.approx(theirs.score, abs=TOLERANCE)
@@ -144,9 +195,9 @@ def test_batch_size_changes_nothing(
 
 
 def test_order_changes_nothing(
-    trained_bundle: Bundle, radiographs: list[Radiograph], expected: list[Prediction]
+    bundle: Bundle, radiographs: list[Radiograph], expected: list[Prediction]
 ) -> None:
     order = np.random.default_rng(0).permutation(len(radiographs)).tolist()
-    found = trained_bundle.predict([radiographs[i] for i in order])
+    found = bundle.predict([radiographs[i] for i in order])
     for prediction, i in zip(found, order, strict=True):
         assert prediction.score == pytest.approx(expected[i].score, abs=TOLERANCE)

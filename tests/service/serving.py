@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import torch
 import uvicorn
 from fastapi import FastAPI
 
@@ -22,6 +21,7 @@ from service.prometheus import Metrics
 from service.scoring.batching import Batcher
 from service.scoring.registry import Registry
 from service.settings import Settings
+from wscxr.anatomy import ModelInput
 from wscxr.prediction import Prediction
 
 PATIENCE_S = 300.0
@@ -149,7 +149,7 @@ class HeldDetector:
         self._score = batcher._score
         batcher._score = self
 
-    def __call__(self, images: torch.Tensor) -> Sequence[Prediction]:
+    def __call__(self, images: list[ModelInput]) -> Sequence[Prediction]:
         self.batches.append(len(images))
         self.entered.set()
         assert self.go.wait(PATIENCE_S)

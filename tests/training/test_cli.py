@@ -7,9 +7,11 @@ import pytest
 
 from tests.helpers import CPU, one_line_error, run_cli
 from tests.wscxr.test_cli import QUICK
+from wscxr.anatomy import LungNetwork
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.store import read_manifest
 from wscxr.model.heads.memory_bank import MemoryBank
+from wscxr.model.unet import load_weights
 
 SMALL = ["--backbone=resnet18", "--layers=layer1", "--weights=random", "--image-size=64", "--p=3"]
 
@@ -154,7 +156,7 @@ def test_a_backbone_of_ones_own_is_trained_and_used(phantoms: Path, tmp_path: Pa
     names = sorted((phantoms / "normal").iterdir())[:4]
     table.write_text("\n".join(["path", *map(str, names)]))
     places = ("--images", phantoms / "abnormal", "--images", table)
-    ran = run_cli("pretrain", *places, "--out", out, *PRETRAIN)
+    ran = run_cli("pretrain", "backbone", *places, "--out", out, *PRETRAIN)
     assert ran.code == 0, ran.err
     assert ran.out.startswith(f"{out}: 8 radiographs, 1 epochs; on 2 others: effective rank ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "own.safetensors"]
@@ -184,3 +186,31 @@ def test_what_pretrain_refuses(
     ran = run_cli("pretrain", *base, *PRETRAIN, *arguments)
     assert said in one_line_error(ran, code, kind)
     assert not any(tmp_path.iterdir())
+
+
+def test_pretrain_alone_still_means_the_backbone(phantoms: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    ran = run_cli("pretrain", "--images", phantoms / "normal", "--out", out, *PRETRAIN)
+    assert ran.code == 0, ran.err
+    assert out.is_file()
+    help_ = run_cli("pretrain", "--help")
+    assert help_.code == 0
+    assert "backbone" in help_.out
+    assert "lungs" in help_.out
+
+
+def test_a_lung_network_of_ones_own_is_trained(phantoms: Path, tmp_path: Path) -> None:
+    images = sorted((phantoms / "normal").iterdir())
+    masks = tmp_path / "masks.csv"
+    # Any picture can be a mask: this is about files and counts.
+    rows = [f"{image},{image},p{n}" for n, image in enumerate(images)]
+    masks.write_text("\n".join(["image,mask,patient_id", *rows]))
+    out = tmp_path / "lungs.safetensors"
+    settings = ["--steps=3", "--batch-size=4", "--device=cpu"]
+    ran = run_cli("pretrain", "lungs", "--masks", masks, "--out", out, *settings)
+    assert ran.code == 0, ran.err
+    first, second = ran.out.splitlines()
+    assert first.startswith(f"{out}: ")
+    assert first.endswith(" radiographs with masks, 0 without")
+    assert second.startswith("Dice ")
+    assert load_weights(LungNetwork(), out)

@@ -104,12 +104,18 @@ def test_every_setting_can_be_given_as_an_option(phantoms: Path, tmp_path: Path)
             "--seed=7",
             "--hidden=",
         ],
-        *["--score-rule=top-tenth", "--intensity=full-range", "--learning-rate=0.01"],
+        *[
+            "--align=lungs",
+            "--score-rule=top-tenth",
+            "--intensity=full-range",
+            "--learning-rate=0.01",
+        ],
         *["--weight-decay=0", "--calibration-fraction=0.25", "--false-alarm-rate=0.25"],
     )
     assert ran.code == 0, ran.err
     config = read_manifest(tmp_path / "b").training.config
     expected: dict[str, object] = {
+        "align": "lungs",
         "layers": ["layer1", "layer2"],
         "method": {
             "name": "wscxr",

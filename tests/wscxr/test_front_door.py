@@ -104,7 +104,7 @@ def test_long_lists_are_scored_in_batches_in_order(trained_bundle: wscxr.Bundle)
 
 
 def test_a_prediction_without_its_radiograph_has_no_overlay(trained_bundle: wscxr.Bundle) -> None:
-    inputs = trained_bundle.prepare(radiograph())[None]
+    inputs = [trained_bundle.prepare(radiograph())]
     [prediction] = trained_bundle.predict_inputs(inputs)
     with pytest.raises(ValueError, match="does not hold the radiograph"):
         prediction.overlay()

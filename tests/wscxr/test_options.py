@@ -107,9 +107,14 @@ def test_help_loads_no_pytorch_and_shows_the_presets() -> None:
         "try: main()\n"
         "finally: print('torch' in sys.modules)"
     )
-    for name, shown in (("train", "paper: 256"), ("pretrain", "default: both"), ("reproduce", "")):
+    for name, shown in (
+        ("train", "paper: 256"),
+        ("pretrain backbone", "default: both"),
+        ("pretrain lungs", "default: 3000"),
+        ("reproduce", ""),
+    ):
         ran = run(
-            [sys.executable, "-c", code, name, "--help"],
+            [sys.executable, "-c", code, *name.split(), "--help"],
             capture_output=True,
             text=True,
             env={"COLUMNS": "400", "PATH": ""},

@@ -12,6 +12,8 @@ from torch import Tensor
 from training.config import TrainConfig
 from training.data.images import load_batches
 from training.data.samples import Sample
+from wscxr.anatomy import Preparation, shipped_lung_network
+from wscxr.choices import Align
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone
 from wscxr.model.patches import patch_features
@@ -32,14 +34,17 @@ class FeatureSet:
         float32 of shape (N, H', W', C'), on the CPU.
     sha256
         Hash of each image file's bytes.
+    lungs_found
+        For each image, whether its lung fields were found; all False where nobody looked.
     """
 
     maps: Tensor
     sha256: list[str]
+    lungs_found: list[bool]
 
     def __getitem__(self, images: slice) -> "FeatureSet":
         """Some of the images; shares memory."""
-        return FeatureSet(self.maps[images], self.sha256[images])
+        return FeatureSet(self.maps[images], self.sha256[images], self.lungs_found[images])
 
 
 def input_of(config: TrainConfig) -> InputConfig:
@@ -50,11 +55,17 @@ def input_of(config: TrainConfig) -> InputConfig:
     )
 
 
+def preparation_of(config: TrainConfig) -> Preparation:
+    """What makes the model inputs of a training run."""
+    aligned = config.align is Align.LUNGS
+    return Preparation(input_of(config), shipped_lung_network() if aligned else None)
+
+
 def extract_features(
     samples: Sequence[Sample],
     backbone: Backbone,
     p: int,
-    config: InputConfig,
+    prepare: Preparation,
     device: torch.device,
     *,
     track: Track = untracked,
@@ -70,8 +81,8 @@ def extract_features(
         Frozen trunk, on `device`.
     p
         Side of the neighbourhood of a patch feature.
-    config
-        How a radiograph becomes a model input.
+    prepare
+        Makes a model input of a radiograph.
     device
         Where the backbone computes.
     budget
@@ -87,16 +98,18 @@ def extract_features(
     """
     maps: Tensor | None = None
     sha256: list[str] = []
-    for batch in load_batches(samples, config, track):
-        inputs = torch.stack([image.tensor for image in batch]).to(device)
+    found: list[bool] = []
+    for batch in load_batches(samples, prepare, track):
+        inputs = torch.stack([image.prepared.tensor for image in batch]).to(device)
         features = patch_features(backbone(inputs), p).cpu()
         if maps is None:
             maps = _allocate((len(samples), *features.shape[1:]), budget)
         maps[len(sha256) : len(sha256) + len(batch)] = features
         sha256 += [image.sha256 for image in batch]
+        found += [image.prepared.shows_lungs for image in batch]
     if maps is None:
         raise ValueError("no images to extract features from")
-    return FeatureSet(maps, sha256)
+    return FeatureSet(maps, sha256, found)
 
 
 def _allocate(shape: tuple[int, ...], budget: int) -> Tensor:

@@ -9,11 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from torch import Tensor
-
 from training.data.samples import Sample
+from wscxr.anatomy import ModelInput, Preparation
 from wscxr.errors import DataError, ImageError
-from wscxr.imaging import InputConfig, Radiograph, read_radiograph, to_model_input
+from wscxr.imaging import Radiograph, read_radiograph
 from wscxr.progress import Track, untracked
 
 S = TypeVar("S")
@@ -32,13 +31,13 @@ class LoadedImage:
 
     Attributes
     ----------
-    tensor
-        Model input, float32 of shape (3, size, size).
+    prepared
+        Its model input.
     sha256
         Hash of the file's bytes.
     """
 
-    tensor: Tensor
+    prepared: ModelInput
     sha256: str
 
 
@@ -65,7 +64,7 @@ def open_radiograph(path: Path) -> tuple[Radiograph, bytes]:
 
 
 def load_batches(
-    samples: Sequence[Sample], config: InputConfig, track: Track = untracked
+    samples: Sequence[Sample], prepare: Preparation, track: Track = untracked
 ) -> Iterator[list[LoadedImage]]:
     """Read images in order, in batches, ahead of the backbone.
 
@@ -73,8 +72,8 @@ def load_batches(
     ----------
     samples
         The images.
-    config
-        How a radiograph becomes a model input.
+    prepare
+        Makes a model input of a radiograph.
 
     Raises
     ------
@@ -84,9 +83,7 @@ def load_batches(
 
     def load(sample: Sample) -> LoadedImage:
         radiograph, data = open_radiograph(sample.path)
-        return LoadedImage(
-            tensor=to_model_input(radiograph, config), sha256=hashlib.sha256(data).hexdigest()
-        )
+        return LoadedImage(prepared=prepare(radiograph), sha256=hashlib.sha256(data).hexdigest())
 
     return in_batches(samples, load, track)
 

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from training.data.annotations import Annotations
 from training.data.images import in_batches, open_radiograph
@@ -14,6 +12,7 @@ from training.evaluation.confounders import TrivialFeatures, check_confounders, 
 from training.evaluation.localisation import localise
 from training.evaluation.metrics import calibration_check, check_classes, image_metrics
 from training.evaluation.results import EvaluatedBundle, Evaluation, OodShare, ScoredImage
+from wscxr.anatomy import ModelInput
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest
 from wscxr.errors import NotEnoughImages
@@ -51,7 +50,7 @@ def evaluate(
     check_classes(abnormal)
     lesions = {} if annotations is None else _lesions(samples, annotations)
 
-    def load(sample: Sample) -> tuple[Tensor, TrivialFeatures]:
+    def load(sample: Sample) -> tuple[ModelInput, TrivialFeatures]:
         radiograph, data = open_radiograph(sample.path)
         return bundle.prepare(radiograph), trivial_features(radiograph, len(data))
 
@@ -60,7 +59,7 @@ def evaluate(
     maps: list[NDArray[np.float32]] = []
     strange: list[bool] = []
     for batch in in_batches(samples, load, track):
-        for prediction in bundle.predict_inputs(torch.stack([tensor for tensor, _ in batch])):
+        for prediction in bundle.predict_inputs([prepared for prepared, _ in batch]):
             sample = samples[len(images)]
             if len(images) in lesions:
                 maps.append(prediction.anomaly_map.copy())  # lets go of the batch

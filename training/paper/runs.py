@@ -12,17 +12,19 @@ import torch
 from torch import Tensor
 
 from training.config import TrainConfig
-from training.data.features import extract_features, input_of
+from training.data.features import extract_features, preparation_of
 from training.data.images import load_batches
 from training.data.samples import Label, Sample
 from training.data.splits import TrainSplit, draw_split
-from training.methods.fitting import computing_threads, fit_maps
+from training.methods.fitting import fit_maps
 from training.methods.settings import Method
 from training.paper.dataset import TableData
 from training.paper.network import ImageScorer, Network
 from training.paper.protocols import Record, RecordStore, Snapshot, judge
 from training.paper.rows import Row
 from wscxr import __version__
+from wscxr.anatomy import Preparation
+from wscxr.device import computing_threads
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone, build_backbone
 from wscxr.model.detector import Detector
@@ -71,7 +73,7 @@ class Runner:
         self._device = device
         self._track = track
         self._abnormal = np.array([sample.label is Label.ABNORMAL for sample in data.test])
-        self._inputs = input_of(config)
+        self._prepare = preparation_of(config)
         self._identity = [
             [s.path.name, s.label, s.patient_id, s.path.stat().st_size]
             for s in (*data.pool, *data.test)
@@ -198,7 +200,7 @@ class Runner:
             samples,
             self._backbone,
             self._config.p,
-            self._inputs,
+            self._prepare,
             self._device,
             track=self._track,
         )
@@ -210,8 +212,8 @@ class Runner:
         config = InputConfig(
             size=size, intensity=self._config.intensity, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
         )
-        batches = load_batches(samples, config, self._track)
-        images = torch.stack([image.tensor[:1] for batch in batches for image in batch])
+        batches = load_batches(samples, Preparation(config, self._prepare.lungs), self._track)
+        images = torch.stack([image.prepared.tensor[:1] for batch in batches for image in batch])
         return _gather(samples, images)
 
     def _needed(self, runs: Sequence[Run]) -> list[Sample]:

@@ -12,12 +12,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
+from wscxr.anatomy import LungFacts, LungNetwork, ModelInput, Preparation
 from wscxr.bundle.card import model_card
 from wscxr.bundle.golden import GoldenCase, GoldenScores, check_golden, make_golden
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.bundle.manifest import BundleManifest, FileName
 from wscxr.bundle.store import read_files, read_manifest, write_files
-from wscxr.choices import WeightsSource
+from wscxr.choices import Align, WeightsSource
 from wscxr.device import resolve_device
 from wscxr.errors import (
     BundleDamaged,
@@ -26,7 +27,7 @@ from wscxr.errors import (
     WeightsError,
     WeightsUnavailable,
 )
-from wscxr.imaging import DicomRules, Radiograph, Source, open_source, to_model_input
+from wscxr.imaging import DicomRules, Radiograph, Source, open_source
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
 from wscxr.model.detector import Detector
 from wscxr.model.ood import OodScorer
@@ -37,6 +38,11 @@ S = TypeVar("S", bound=Source)
 
 _BATCH = 16
 """Radiographs of a list that are computed together."""
+
+_NO_LUNGS = (
+    "NO LUNGS FOUND: the image does not show the lungs of an upright chest, in positive tones; the "
+    "whole image was looked at, and its anomaly score means little."
+)
 
 _GOLDEN = TypeAdapter(Annotated[list[GoldenCase], Field(min_length=1)])
 
@@ -61,6 +67,9 @@ class Bundle:
     path
         Its folder, ``<name>/<version>``, from which its name and version come; None while it has
         not been written.
+    lungs
+        The network that finds the lungs, where the manifest describes a detector that looks at
+        their box; None otherwise. In evaluation mode, on the CPU.
 
     Attributes
     ----------
@@ -75,10 +84,15 @@ class Bundle:
         ood: OodScorer | None,
         card: str = "",
         path: Path | None = None,
+        *,
+        lungs: LungNetwork | None = None,
     ) -> None:
+        if (lungs is not None) != (manifest.align is Align.LUNGS):
+            raise ValueError("a lung network belongs to a bundle that looks at the lungs' box")
         self.manifest = manifest
         self.detector = detector
         self.ood = None if ood is None else ood.to(detector.device).eval()
+        self._preparation = Preparation(manifest.input, None if lungs is None else lungs.eval())
         self.card = card
         place = Path("unwritten", "0") if path is None else path.absolute()
         self.identity = ModelIdentity(
@@ -123,6 +137,10 @@ class Bundle:
             if manifest.ood is not None:
                 ood = manifest.ood.build()
                 ood.load_state_dict(safetensors.torch.load(content["ood.safetensors"]))
+            lungs = None
+            if manifest.align is Align.LUNGS:
+                lungs = LungNetwork()
+                lungs.load_state_dict(safetensors.torch.load(content["lungs.safetensors"]))
             golden = _GOLDEN.validate_json(content["golden.json"])
             card = content["MODEL_CARD.md"].decode()
         except WeightsUnavailable:
@@ -130,7 +148,7 @@ class Bundle:
         except (*_CONTENT_ERRORS, ConfigError, WeightsError) as error:
             raise BundleDamaged(f"the bundle at {path} contradicts itself: {error}") from error
         detector = Detector(backbone, manifest.p, head, manifest.score_rule, device)
-        bundle = cls(manifest, detector, ood, card, path)
+        bundle = cls(manifest, detector, ood, card, path, lungs=lungs)
         try:
             check_golden(golden, bundle._golden_scores)
         except ImageError as error:
@@ -166,11 +184,17 @@ class Bundle:
         check_embedding(self.manifest.backbone, embed_backbone=embed_backbone)
         content: dict[FileName, bytes] = {
             "discriminator.safetensors": _to_bytes(self.detector.head.state_dict()),
-            "golden.json": _GOLDEN.dump_json(make_golden(self._golden_scores), indent=1),
+            "golden.json": _GOLDEN.dump_json(
+                make_golden(self._golden_scores, chest=self.manifest.align is Align.LUNGS), indent=1
+            ),
             "MODEL_CARD.md": model_card(self.manifest, notes).encode(),
         }
         if self.ood is not None:
             content["ood.safetensors"] = _to_bytes(self.ood.state_dict())
+        if (lungs := self._preparation.lungs) is not None:
+            content["lungs.safetensors"] = safetensors.torch.save(
+                half_where_exact(lungs.state_dict())
+            )
         if embed_backbone:
             content["backbone.safetensors"] = safetensors.torch.save(
                 half_where_exact(self.detector.backbone.weights())
@@ -224,31 +248,48 @@ class Bundle:
             found += self._predict([open_source(item, rules) for item in batch])
         return found
 
-    def prepare(self, radiograph: Radiograph) -> Tensor:
-        """Model input of one radiograph: float32 of shape (3, size, size)."""
-        return to_model_input(radiograph, self.manifest.input)
+    def prepare(self, radiograph: Radiograph) -> ModelInput:
+        """Model input of one radiograph, in the frame that the detector looks at."""
+        return self._preparation(radiograph)
 
-    def predict_inputs(self, images: Tensor) -> list[Prediction]:
+    def predict_inputs(self, inputs: Sequence[ModelInput]) -> list[Prediction]:
         """Score a batch of model inputs; the predictions hold no radiographs.
 
         Parameters
         ----------
-        images
-            From `prepare`, float32 of shape (B, 3, size, size), on any device.
+        inputs
+            From `prepare`; at least one.
         """
-        features = self.detector.features(images)
+        features = self.detector.features(torch.stack([one.tensor for one in inputs]))
         maps, scores = self.detector.detect_features(features)
         ood_scores = [None] * len(maps) if self.ood is None else self.ood(features).tolist()
         return [
             self._prediction(*values)
-            for values in zip(scores.tolist(), ood_scores, maps.cpu().numpy(), strict=True)
+            for values in zip(inputs, scores.tolist(), ood_scores, maps.cpu().numpy(), strict=True)
         ]
 
     def _prediction(
-        self, score: float, ood_score: float | None, anomaly_map: NDArray[np.float32]
+        self,
+        prepared: ModelInput,
+        score: float,
+        ood_score: float | None,
+        anomaly_map: NDArray[np.float32],
     ) -> Prediction:
-        calibration = self.manifest.calibration
+        calibration, scale = self.manifest.calibration, self.manifest.colour_scale
         warnings = list(self.manifest.warnings)
+        lungs = None
+        if prepared.lungs is not None:
+            lungs = LungFacts.of(prepared.lungs, prepared.frame, anomaly_map, scale.low)
+            # Twice as fine, so that little is lost. Outside lies neither colour nor region.
+            anomaly_map = prepared.frame.to_radiograph(
+                anomaly_map,
+                (2 * anomaly_map.shape[0], 2 * anomaly_map.shape[1]),
+                outside=min(float(anomaly_map.min()), scale.low, calibration.threshold),
+            )
+            if not lungs.found:
+                warnings.append(_NO_LUNGS)
+                # Whatever its distance from the training images, those showed lungs.
+                ood_score = None if ood_score is None else 1 + ood_score
         if ood_score is not None and ood_score > 1:
             warnings.append(
                 f"OUT OF DISTRIBUTION: this image is unlike the training images (OOD score "
@@ -262,12 +303,13 @@ class Bundle:
             decision=calibration.decide(score),
             ood_score=ood_score,
             anomaly_map=anomaly_map,
-            colour_scale=self.manifest.colour_scale,
+            colour_scale=scale,
+            lung_fields=lungs,
             warnings=tuple(warnings),
         )
 
     def _predict(self, radiographs: Sequence[Radiograph]) -> list[Prediction]:
-        inputs = torch.stack([self.prepare(radiograph) for radiograph in radiographs])
+        inputs = [self.prepare(radiograph) for radiograph in radiographs]
         found = zip(self.predict_inputs(inputs), radiographs, strict=True)
         return [prediction.of(radiograph) for prediction, radiograph in found]
 

@@ -1,6 +1,7 @@
 """The model card that goes into every bundle."""
 
 from wscxr.bundle.manifest import BundleManifest
+from wscxr.choices import Align
 
 _TEMPLATE = """\
 # Model card
@@ -22,7 +23,7 @@ at a fixed threshold, and an anomaly map. Method: {training.citation}.
 | seed | {training.seed} |
 | backbone | {backbone.architecture}, layers {layers}, weights: {backbone.source} |
 | model input | {input.size} x {input.size}, intensity {input.intensity} |
-| neighbourhood p | {p} |
+{view}| neighbourhood p | {p} |
 | image-level score | {score_rule} over the places of the image |
 | data SHA-256 | `{training.data_sha256}` |
 | written by | wscxr {versions.wscxr}, torch {versions.torch}, torchvision {versions.torchvision} |
@@ -48,6 +49,10 @@ group this does not hold: evaluate before use.
   K is not 0) ones unlike the K anomaly images above all.
 - The anomaly map shows where the score comes from. It is no segmentation of a lesion.
 - {ood}
+"""
+
+_ALIGNED = """\
+| looks at | the box around both lung fields; the whole picture where no lungs are found |
 """
 
 _OOD = """\
@@ -85,6 +90,7 @@ def model_card(manifest: BundleManifest, notes: str = "") -> str:
         layers=", ".join(manifest.backbone.layers),
         ood=_NO_OOD if manifest.ood is None else _OOD + few,
         input=manifest.input,
+        view=_ALIGNED if manifest.align is Align.LUNGS else "",
         p=manifest.p,
         score_rule=manifest.score_rule,
         threshold=manifest.calibration.threshold,

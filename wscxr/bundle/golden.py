@@ -1,5 +1,7 @@
 """The golden check: a few generated images with the scores they must give, the OOD score too.
 
+A bundle that looks for the lungs has a phantom chest beside them.
+
 It travels with a bundle and runs whenever one is loaded, through the very path an upload takes, so
 that a library, processor or decoder that changes the numbers is caught before the first patient.
 """
@@ -7,6 +9,7 @@ that a library, processor or decoder that changes the numbers is caught before t
 import base64
 import io
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -58,13 +61,21 @@ Scorer = Callable[[Sequence[Radiograph]], Sequence[GoldenScores]]
 """Radiographs -> their scores, in one batch."""
 
 
-def make_golden(score: Scorer) -> list[GoldenCase]:
+def make_golden(score: Scorer, *, chest: bool = False) -> list[GoldenCase]:
     """Generate the images and record the scores they give now.
 
     The images are sums of a few plane waves: they belong to no patient and have structure on
     every scale a backbone looks at.
+
+    Parameters
+    ----------
+    score
+        Gives the scores.
+    chest
+        Add a phantom of a chest, in which lungs can be found.
     """
-    images = [base64.b64encode(_wave_png(seed)).decode() for seed in range(_COUNT)]
+    pngs = [_wave_png(seed) for seed in range(_COUNT)] + ([_chest_png()] if chest else [])
+    images = [base64.b64encode(png).decode() for png in pngs]
     found = score([_read(png) for png in images])
     return [
         GoldenCase(png=png, score=scores.score, ood_score=scores.ood_score)
@@ -116,3 +127,8 @@ def _wave_png(seed: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _chest_png() -> bytes:
+    """``wscxr phantoms DIR --normal 2 --abnormal 0 --size 96 --seed 0``, the second image."""
+    return files("wscxr.bundle").joinpath("chest.png").read_bytes()

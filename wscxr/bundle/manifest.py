@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveI
 
 from wscxr import __version__
 from wscxr.bundle import schema
-from wscxr.choices import ScoreRule, WeightsSource
+from wscxr.choices import Align, ScoreRule, WeightsSource
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.calibration import Calibration
@@ -23,6 +23,7 @@ FileName = Literal[
     "discriminator.safetensors",
     "ood.safetensors",
     "backbone.safetensors",
+    "lungs.safetensors",
     "golden.json",
     "MODEL_CARD.md",
 ]
@@ -101,6 +102,9 @@ class BundleManifest(_Part):
         Architecture, layers and source of the weights; `weights_sha256` of them.
     input
         How a radiograph becomes a model input.
+    align
+        Which part of a radiograph becomes the model input. Where it is the lungs' box, the network
+        that finds the lungs is one of the files.
     p
         Side of the neighbourhood of a patch feature.
     score_rule
@@ -122,10 +126,11 @@ class BundleManifest(_Part):
         The `digest` of the bundle.json on disk: the identity of the bundle.
     """
 
-    schema_version: Literal[3] = schema.CURRENT
+    schema_version: Literal[4] = schema.CURRENT
     backbone: BackboneConfig
     backbone_sha256: Sha256
     input: InputConfig
+    align: Align
     p: PositiveInt
     score_rule: ScoreRule
     head: HeadConfig

@@ -3,6 +3,7 @@
 Schema 1 names the shape of its discriminator ``discriminator``; the only method was WSCXR.
 Schema 2 names it ``head``, of one kind or another, and names the method.
 Schema 3 adds the OOD scorer, ``ood``. An upgraded bundle has none, and says so in its warnings.
+Schema 4 adds the frame, ``align``; until then the whole picture was looked at.
 """
 
 import hashlib
@@ -10,9 +11,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from wscxr.choices import Align
 from wscxr.errors import UnknownSchema
 
-CURRENT: Literal[3] = 3
+CURRENT: Literal[4] = 4
 
 _WSCXR = {"method": "wscxr", "citation": "WSCXR (Ni et al., arXiv 2311.09642, 2023)"}
 
@@ -60,4 +62,7 @@ def upgrade(document: dict[str, Any]) -> dict[str, Any]:
         upgraded["training"] = {**_WSCXR, **upgraded["training"]}
         upgraded["ood"] = None
         upgraded["schema_version"] = 3
+    if upgraded["schema_version"] == 3:
+        upgraded["align"] = Align.NONE.value
+        upgraded["schema_version"] = 4
     return upgraded

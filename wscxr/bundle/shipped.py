@@ -50,7 +50,7 @@ def backbone_file() -> Path:
     if not file.is_file():
         raise WeightsUnavailable(
             f"this installation lacks the bundle {BUNDLE.as_posix()} with the weights cxr; give "
-            "imagenet, or a file of wscxr pretrain"
+            "imagenet, or a file of wscxr pretrain backbone"
         )
     return file
 

@@ -98,6 +98,8 @@ class PredictionTable:
             "decision": prediction.decision.value,
             "ood_score": prediction.ood_score,
         }
+        if prediction.lung_fields is not None:
+            row["lung_fields"] = prediction.lung_fields.model_dump()
         if prediction.warnings:
             row["warnings"] = list(prediction.warnings)
         if prediction.out_of_distribution:

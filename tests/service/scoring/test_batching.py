@@ -14,6 +14,7 @@ from service.errors import InferenceFailed, QueueFull, ShuttingDown
 from service.prometheus import Metrics
 from service.scoring.batching import Batcher, Scored
 from tests.service.serving import PATIENCE_S
+from wscxr.anatomy import Frame, ModelInput
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.model.calibration import Decision
 from wscxr.prediction import Prediction
@@ -23,8 +24,8 @@ BROKEN = -1.0
 FOREVER_S = 3600.0
 
 
-def image(value: float) -> torch.Tensor:
-    return torch.full((3, 2, 2), value)
+def image(value: float) -> ModelInput:
+    return ModelInput(torch.full((3, 2, 2), value), Frame(0, 0, 2, 2, 2, 2), None)
 
 
 class FakeDetector:
@@ -37,8 +38,8 @@ class FakeDetector:
         if not held:
             self.go.set()
 
-    def __call__(self, images: torch.Tensor) -> Sequence[Prediction]:
-        values = images[:, 0, 0, 0].tolist()
+    def __call__(self, images: list[ModelInput]) -> Sequence[Prediction]:
+        values = [float(one.tensor[0, 0, 0]) for one in images]
         self.batches.append(values)
         self.entered.set()
         assert self.go.wait(PATIENCE_S)

@@ -11,12 +11,14 @@ from torch import Tensor
 from tests.helpers import CPU, SIZE, RecordingTrack, random_backbone
 from training.data.features import MEMORY_BUDGET, extract_features
 from training.data.samples import Label, Sample, find_samples
+from wscxr.anatomy import Preparation
 from wscxr.errors import DataError
 from wscxr.imaging import InputConfig, read_radiograph, to_model_input
 from wscxr.model.backbone import Backbone
 from wscxr.model.patches import patch_features
 
 CONFIG = InputConfig(size=SIZE)
+PREPARE = Preparation(CONFIG, None)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def samples(phantoms: Path) -> list[Sample]:
 def test_features_are_those_of_each_image_in_order(
     backbone: Backbone, samples: list[Sample]
 ) -> None:
-    found = extract_features(samples, backbone, 3, CONFIG, CPU)
+    found = extract_features(samples, backbone, 3, PREPARE, CPU)
     assert found.maps.shape == (24, 16, 16, 64)
     for number in (0, 7, 16, 23):
         data = samples[number].path.read_bytes()
@@ -47,7 +49,7 @@ def test_each_image_goes_through_the_backbone_once(samples: list[Sample]) -> Non
     seen: list[Tensor] = []
     backbone.register_forward_hook(lambda _module, inputs, _output: seen.extend(inputs[0].clone()))
     track = RecordingTrack()
-    extract_features(samples, backbone, 3, CONFIG, CPU, track=track)
+    extract_features(samples, backbone, 3, PREPARE, CPU, track=track)
     assert len(seen) == len(samples)
     expected = [to_model_input(read_radiograph(s.path.read_bytes()), CONFIG) for s in samples]
     assert all(torch.equal(one, two) for one, two in zip(seen, expected, strict=True))
@@ -66,15 +68,15 @@ def test_past_the_budget_features_live_in_a_file_and_are_the_same(
         return memmap(*args, **kwargs)
 
     monkeypatch.setattr(np, "memmap", spy)
-    inside = extract_features(samples, backbone, 3, CONFIG, CPU)
+    inside = extract_features(samples, backbone, 3, PREPARE, CPU)
     assert not mapped
     exact = inside.maps.numel() * 4
     assert exact < MEMORY_BUDGET
     assert torch.equal(
-        extract_features(samples, backbone, 3, CONFIG, CPU, budget=exact).maps, inside.maps
+        extract_features(samples, backbone, 3, PREPARE, CPU, budget=exact).maps, inside.maps
     )
     assert not mapped
-    outside = extract_features(samples, backbone, 3, CONFIG, CPU, budget=exact - 1)
+    outside = extract_features(samples, backbone, 3, PREPARE, CPU, budget=exact - 1)
     assert mapped == [(24, 16, 16, 64)]
     assert torch.equal(outside.maps, inside.maps)
     assert outside.sha256 == inside.sha256
@@ -83,7 +85,7 @@ def test_past_the_budget_features_live_in_a_file_and_are_the_same(
 
 
 def test_slices_share_memory(backbone: Backbone, samples: list[Sample]) -> None:
-    features = extract_features(samples[:5], backbone, 3, CONFIG, CPU)
+    features = extract_features(samples[:5], backbone, 3, PREPARE, CPU)
     assert features.maps.shape == (5, 16, 16, 64)
     part = features[1:3]
     assert part.sha256 == features.sha256[1:3]
@@ -94,9 +96,9 @@ def test_slices_share_memory(backbone: Backbone, samples: list[Sample]) -> None:
 
 def test_no_images_is_an_error(backbone: Backbone) -> None:
     with pytest.raises(ValueError, match="no images"):
-        extract_features([], backbone, 3, CONFIG, CPU)
+        extract_features([], backbone, 3, PREPARE, CPU)
 
 
 def test_a_file_that_cannot_be_read_is_named(backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.png"):
-        extract_features([Sample(tmp_path / "none.png", Label.NORMAL)], backbone, 3, CONFIG, CPU)
+        extract_features([Sample(tmp_path / "none.png", Label.NORMAL)], backbone, 3, PREPARE, CPU)

@@ -10,10 +10,12 @@ from tests.helpers import RecordingTrack, encode, noise
 from training.data import images as images_module
 from training.data.images import BATCH, in_batches, load_batches, open_radiograph, readable
 from training.data.samples import Label, Sample
+from wscxr.anatomy import Preparation
 from wscxr.errors import DataError
 from wscxr.imaging import InputConfig, read_radiograph, to_model_input
 
 CONFIG = InputConfig(size=32)
+PREPARE = Preparation(CONFIG, None)
 
 
 def write_images(folder: Path, count: int) -> list[Sample]:
@@ -69,7 +71,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path, kin
 def test_batches_keep_the_order_and_lose_nothing(tmp_path: Path, count: int) -> None:
     samples = write_images(tmp_path, count)
     track = RecordingTrack()
-    batches = list(load_batches(samples, CONFIG, track))
+    batches = list(load_batches(samples, PREPARE, track))
     assert [len(batch) for batch in batches[:-1]] == [BATCH] * max(0, len(batches) - 1)
     found = [image for batch in batches for image in batch]
     assert [image.sha256 for image in found] == [
@@ -77,7 +79,7 @@ def test_batches_keep_the_order_and_lose_nothing(tmp_path: Path, count: int) -> 
     ]
     for sample, image in list(zip(samples, found, strict=True))[::13]:
         expected = to_model_input(read_radiograph(sample.path.read_bytes()), CONFIG)
-        assert torch.equal(image.tensor, expected)
+        assert torch.equal(image.prepared.tensor, expected)
     assert track.seen.get("reading images", 0) == track.totals["reading images"] == count
 
 
@@ -101,7 +103,7 @@ def test_an_unreadable_file_among_many_stops_and_is_named(tmp_path: Path) -> Non
     samples = write_images(tmp_path, 30)
     samples[20].path.write_bytes(b"broken")
     with pytest.raises(DataError, match=r"020\.png"):
-        list(load_batches(samples, CONFIG))
+        list(load_batches(samples, PREPARE))
 
 
 def test_files_are_not_all_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +119,7 @@ def test_files_are_not_all_read_at_once(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(images_module, "open_radiograph", spy)
     monkeypatch.setattr(images_module, "_READ_AHEAD", 4)
-    batches = load_batches(samples, CONFIG)
+    batches = load_batches(samples, PREPARE)
     next(batches)
     assert len(opened) <= BATCH + 4
     assert sum(len(batch) for batch in batches) == 40 - BATCH
@@ -126,7 +128,7 @@ def test_files_are_not_all_read_at_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_no_thread_is_left_when_the_reader_is_dropped(tmp_path: Path) -> None:
     before = threading.active_count()
-    batches = load_batches(write_images(tmp_path, 40), CONFIG)
+    batches = load_batches(write_images(tmp_path, 40), PREPARE)
     next(batches)
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before

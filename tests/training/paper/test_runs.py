@@ -21,6 +21,7 @@ from training.paper.protocols import Record, RecordStore
 from training.paper.rows import Row
 from training.paper.runs import Run, Runner
 from training.train import train
+from wscxr.anatomy import Preparation
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import DataError
 from wscxr.imaging import InputConfig
@@ -166,9 +167,11 @@ def test_a_network_of_its_own_sees_images_of_its_own_size(data: TableData, tmp_p
     row = Row("brightness", "Brightness", Brightness(), (3,), {})
     track = RecordingTrack()
     records = runner(data, tmp_path, track).run_all(runs(row))
-    plain = InputConfig(size=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    plain = Preparation(InputConfig(size=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)), None)
     brightness = [
-        float(image.tensor[0].mean()) for b in load_batches(data.test, plain) for image in b
+        float(image.prepared.tensor[0].mean())
+        for b in load_batches(data.test, plain)
+        for image in b
     ]
     for record in records:
         assert record.honest.checkpoint == 2

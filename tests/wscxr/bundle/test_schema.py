@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from tests.helpers import CPU, encode, run_cli
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.schema import CURRENT, upgrade
 from wscxr.bundle.store import read_manifest
+from wscxr.choices import Align
 from wscxr.errors import BundleDamaged, GoldenCheckFailed
 from wscxr.imaging import from_array
 
@@ -19,6 +21,8 @@ FIXTURES = Path(__file__).parent / "fixtures"
 OLD = sorted(path.name for path in FIXTURES.iterdir())
 SCORE = -0.3496337831020355
 """Of `picture`, by the code of the time."""
+
+WITHOUT_OOD = {"schema_1", "schema_2", "schema_2_without_method"}
 
 every_old = pytest.mark.parametrize("name", OLD)
 
@@ -32,11 +36,11 @@ def test_there_are_bundles_of_every_older_schema() -> None:
     documents = [json.loads((FIXTURES / name / "1" / "bundle.json").read_text()) for name in OLD]
     assert {document["schema_version"] for document in documents} == set(range(1, CURRENT))
     # The method was named in the midst of schema 2.
-    assert sorted("method" in document["training"] for document in documents) == [
-        False,
-        False,
-        True,
-    ]
+    assert [
+        name
+        for name, document in zip(OLD, documents, strict=True)
+        if "method" not in document["training"]
+    ] == ["schema_1", "schema_2_without_method"]
 
 
 @every_old
@@ -44,10 +48,23 @@ def test_it_loads_and_scores_as_it_did(name: str) -> None:
     bundle = Bundle.load(FIXTURES / name / "1", CPU)
     found = bundle.predict(picture())
     assert found.score == pytest.approx(SCORE, abs=1e-4)
-    assert found.ood_score is None
+    assert (found.ood_score is None) == (name in WITHOUT_OOD)
     assert not found.out_of_distribution
-    assert any(warning.startswith("NO OOD SCORER") for warning in found.warnings)
+    warned = any(warning.startswith("NO OOD SCORER") for warning in found.warnings)
+    assert warned == (name in WITHOUT_OOD)
     assert bundle.manifest.training.method == "wscxr"
+
+
+@every_old
+def test_it_looks_at_the_whole_picture_as_it_did(name: str) -> None:
+    bundle = Bundle.load(FIXTURES / name / "1", CPU)
+    found = bundle.predict(picture())
+    assert bundle.manifest.align is Align.NONE
+    assert found.lung_fields is None
+    # On the detector's own grid.
+    radiograph = from_array(picture())
+    maps, _ = bundle.detector.detect(bundle.prepare(radiograph).tensor[None])
+    assert torch.equal(torch.from_numpy(found.anomaly_map), maps[0])
 
 
 @every_old
@@ -91,7 +108,8 @@ def test_it_can_be_written_in_the_current_schema(name: str, tmp_path: Path) -> N
     assert written.schema_version == CURRENT
     again = Bundle.load(tmp_path / "2", CPU)
     assert again.predict(picture()).score == old.predict(from_array(picture())).score
-    assert "No answer has an OOD score" in again.card
+    assert ("No answer has an OOD score" in again.card) == (name in WITHOUT_OOD)
+    assert "| looks at |" not in again.card
 
 
 def test_upgrading_leaves_the_current_schema_and_its_argument_alone() -> None:

@@ -101,7 +101,7 @@ def test_a_loaded_bundle_scores_exactly_as_the_detector_it_was_written_from(
     assert [p.ood_score for p in predictions] == ood(detector.features(inputs)).tolist()
     assert scores_of(loaded, images) == scores.tolist()
     assert loaded.manifest == written
-    assert torch.equal(loaded.prepare(images[0]), inputs[0])
+    assert torch.equal(loaded.prepare(images[0]).tensor, inputs[0])
 
 
 def test_batch_size_and_order_change_nothing(trained_bundle: Bundle) -> None:
@@ -555,10 +555,10 @@ def test_a_bundle_that_appeared_meanwhile_is_not_overwritten(
 ) -> None:
     path = tmp_path / "b"
 
-    def slow(*args: Any) -> Any:
+    def slow(*args: Any, **options: Any) -> Any:
         path.mkdir()
         (path / "bundle.json").write_text("theirs")
-        return make_golden(*args)
+        return make_golden(*args, **options)
 
     monkeypatch.setattr(bundle_module, "make_golden", slow)
     with pytest.raises(BundleExists):
