@@ -1,8 +1,9 @@
 # The same commands for people and for CI. Everything is installed into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-# One process a core; each computes with one thread, so that they do not fight for the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+# One process a core. Each takes whole files, so that fixtures are made once, and computes with one thread, so
+# that they do not fight for the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # Which build of PyTorch to install: cpu, or a CUDA version such as cu126, from PyTorch's own index. Empty: what
 # the package index has, which on Linux is a CUDA build of some gigabytes.

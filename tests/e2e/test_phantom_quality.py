@@ -21,8 +21,7 @@ from training.train import train
 from wscxr.bundle.bundle import Bundle
 from wscxr.choices import ScoreRule
 
-# One process makes the phantoms and the bundle, once.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("phantom quality")]
+pytestmark = pytest.mark.slow
 
 SIZE = 192
 UNSEEN = 24

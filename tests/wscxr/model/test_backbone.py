@@ -18,12 +18,10 @@ from wscxr.choices import WeightsSource
 from wscxr.errors import ConfigError, WeightsError
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
 
-# One process builds each network once, and keeps them no longer than these tests run.
-pytestmark = pytest.mark.xdist_group("backbones")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _give_memory_back() -> Iterator[None]:
+    """Keep the networks no longer than these tests run: they take gigabytes."""
     yield
     full_model.cache_clear()
     loaded.cache_clear()
