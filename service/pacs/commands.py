@@ -145,7 +145,7 @@ def make_retries(
 
     def note(error: PacsError) -> None:
         metrics.failing(error)
-        logger.warning("trying again", extra={"code": error.code})
+        logger.warning("trying again", extra={"code": error.code, "reason": str(error)})
 
     return Retries(
         stop,

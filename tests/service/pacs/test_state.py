@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import HttpUrl
 
 from service.pacs.bridge import Bridge, Ending, Outcome
+from service.pacs.commands import make_retries
 from service.pacs.dicomweb import Instance
 from service.pacs.errors import PacsError, StateError, StateUnwritable
 from service.pacs.feeds import Arrival
 from service.pacs.monitor import STARTING, PacsMetrics
 from service.pacs.retries import Retries
+from service.pacs.settings import PacsSettings
 from service.pacs.state import State
 from service.pacs.watcher import Watcher
 
@@ -55,6 +58,25 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         State(path, ARCHIVE)
     with pytest.raises(StateError, match=r"cannot be used: .+"):
         State(tmp_path / "missing" / "state.sqlite3", ARCHIVE)
+
+
+def test_the_log_says_which_file_and_why(
+    state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        state.fail("key", "1.2.3", "corrupt_image" * 10_000)
+
+    async def probe() -> None:
+        pass
+
+    fill_disk(state)
+    settings = PacsSettings(url=HttpUrl(ARCHIVE), tries=2, min_pause_s=0.01)
+    retries = make_retries(settings, asyncio.Event(), PacsMetrics(), patient=False)
+    with pytest.raises(StateUnwritable):
+        asyncio.run(retries.run(work, probe))
+    [record] = caplog.records
+    reason = f"the state file {tmp_path / 'state.sqlite3'} cannot be used: database or disk is full"
+    assert vars(record)["reason"] == reason
 
 
 class OneArrival:
