@@ -69,6 +69,12 @@ class TrainConfig(BaseModel):
         default=Align.NONE,
         description="What is looked at: the whole picture, or the box around both lung fields.",
     )
+    lungs: str = Field(
+        default=WeightsSource.CXR.value,
+        description="Weights of the network that finds the lungs, for align lungs: cxr ships with "
+        "wscxr; FILE comes from wscxr pretrain lungs.",
+        json_schema_extra={"metavar": "cxr|FILE"},
+    )
     p: int = Field(
         default=5,
         ge=1,
@@ -160,6 +166,11 @@ class TrainConfig(BaseModel):
     def weights_file(self) -> Path | None:
         """The weights file, where the weights come from one."""
         return file_of(self.weights)
+
+    @property
+    def lungs_file(self) -> Path | None:
+        """The weights file of the lung network, where it is not the one that ships."""
+        return None if self.lungs == WeightsSource.CXR else Path(self.lungs)
 
 
 def train_options() -> list[SettingOption]:

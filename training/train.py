@@ -15,7 +15,7 @@ from training.ood import fit_ood
 from wscxr.bundle.bundle import Bundle, check_embedding
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
 from wscxr.bundle.store import check_absent
-from wscxr.choices import Align
+from wscxr.choices import Align, WeightsSource
 from wscxr.errors import DataError
 from wscxr.model.backbone import build_backbone
 from wscxr.model.calibration import Calibration
@@ -115,6 +115,8 @@ def _provenance(
     if config.weights_file is not None:
         # Its hash identifies it; its path may hold a name and differs between machines.
         settings["weights"] = config.backbone_config.source
+    if config.lungs_file is not None:
+        settings["lungs"] = WeightsSource.FILE.value
     metrics = dict(fit.metrics)
     if config.align is Align.LUNGS:
         metrics["lungs_found"] = sum(features.lungs_found) / len(features.lungs_found)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.helpers import CPU, one_line_error, run_cli
 from tests.wscxr.test_cli import QUICK
@@ -213,4 +214,13 @@ def test_a_lung_network_of_ones_own_is_trained(phantoms: Path, tmp_path: Path) -
     assert first.startswith(f"{out}: ")
     assert first.endswith(" radiographs with masks, 0 without")
     assert second.startswith("Dice ")
-    assert load_weights(LungNetwork(), out)
+    own = load_weights(LungNetwork(), out)
+
+    folders = ("--normal", phantoms / "normal", "--abnormal", phantoms / "abnormal")
+    use = ["--weights=random", "--backbone=resnet18", "--layers=layer1", "--image-size=64", "--k=2"]
+    use += ["--p=3", "--steps=5", "--align=lungs", "--lungs", str(out)]
+    ran = run_cli("train", *folders, "--out", tmp_path / "b", *use)
+    assert ran.code == 0, ran.err
+    assert read_manifest(tmp_path / "b").training.config["lungs"] == "file"
+    used = load_weights(LungNetwork(), tmp_path / "b" / "lungs.safetensors")
+    assert torch.equal(used.unet.head.weight, own.unet.head.weight)

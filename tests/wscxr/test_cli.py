@@ -116,6 +116,7 @@ def test_every_setting_can_be_given_as_an_option(phantoms: Path, tmp_path: Path)
     config = read_manifest(tmp_path / "b").training.config
     expected: dict[str, object] = {
         "align": "lungs",
+        "lungs": "cxr",
         "layers": ["layer1", "layer2"],
         "method": {
             "name": "wscxr",

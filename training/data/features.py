@@ -12,11 +12,12 @@ from torch import Tensor
 from training.config import TrainConfig
 from training.data.images import load_batches
 from training.data.samples import Sample
-from wscxr.anatomy import Preparation, shipped_lung_network
+from wscxr.anatomy import LungNetwork, Preparation, shipped_lung_network
 from wscxr.choices import Align
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone
 from wscxr.model.patches import patch_features
+from wscxr.model.unet import load_weights
 from wscxr.model.weights import imagenet_normalisation
 from wscxr.progress import Track, untracked
 
@@ -56,9 +57,18 @@ def input_of(config: TrainConfig) -> InputConfig:
 
 
 def preparation_of(config: TrainConfig) -> Preparation:
-    """What makes the model inputs of a training run."""
-    aligned = config.align is Align.LUNGS
-    return Preparation(input_of(config), shipped_lung_network() if aligned else None)
+    """What makes the model inputs of a training run.
+
+    Raises
+    ------
+    WeightsUnavailable, WeightsError
+        The lung network's file is missing or damaged.
+    """
+    if config.align is Align.NONE:
+        return Preparation(input_of(config), None)
+    file = config.lungs_file
+    lungs = shipped_lung_network() if file is None else load_weights(LungNetwork(), file)
+    return Preparation(input_of(config), lungs)
 
 
 def extract_features(

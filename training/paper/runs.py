@@ -230,9 +230,13 @@ class Runner:
         content: dict[str, object] = {
             "version": __version__,
             "images": self._identity,
-            "settings": self._config.model_dump(mode="json", exclude={"weights", "method"}),
+            "settings": self._config.model_dump(
+                mode="json", exclude={"weights", "lungs", "method"}
+            ),
             "method": run.row.method.model_dump(mode="json"),
         }
+        if self._prepare.lungs is not None:
+            content["lungs"] = weights_sha256(self._prepare.lungs.state_dict())
         if isinstance(run.row.method, Method):
             content["weights"] = self._weights_sha256
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
