@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +8,7 @@ from torch import Tensor, nn
 
 from wscxr.anatomy import LungFields, LungNetwork, find_lungs, shipped_lung_network
 from wscxr.anatomy.lungs import MARGIN
-from wscxr.imaging import Radiograph
+from wscxr.imaging import Assumed, DicomRules, Radiograph, read_radiograph
 
 
 class Dark(LungNetwork):
@@ -64,3 +67,26 @@ def test_a_network_is_left_as_it_was() -> None:
     find_lungs(network, chest())
     for key, value in network.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[key].numpy())
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("folder", ["zhanglab224/pneumonia", "nih512/normal", "nih512/abnormal"])
+def test_lungs_of_real_chests_are_found_and_those_of_their_negatives_are_not(
+    real_data: Path, folder: str
+) -> None:
+    network = shipped_lung_network()
+    for file in sorted((real_data / "data" / folder).iterdir())[:20]:
+        picture = read_radiograph(file.read_bytes())
+        assert find_lungs(network, picture).found
+        for other in (picture.pixels.max() - picture.pixels, picture.pixels[::-1].copy()):
+            assert not find_lungs(network, replace(picture, pixels=other)).found
+
+
+@pytest.mark.real_data
+def test_a_leg_has_no_lungs(real_data: Path) -> None:
+    rules = DicomRules(assume=Assumed(body_part="CHEST"))
+    files = sorted((real_data / "data" / "dicom").glob("wg04_RG3*"))
+    assert files
+    for file in files:
+        leg = read_radiograph(file.read_bytes(), rules=rules)
+        assert not find_lungs(shipped_lung_network(), leg).found
