@@ -8,6 +8,8 @@ from types import TracebackType
 from cachetools import LRUCache
 from pythonjsonlogger.json import JsonFormatter
 
+from wscxr.process import KnownTextFilter
+
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
@@ -82,7 +84,7 @@ class _Period:
 
 
 def configure_logging(level: str) -> None:
-    """Send all records of this process through `SafeJsonFormatter`.
+    """Send all records of this process through `KnownTextFilter` and `SafeJsonFormatter`.
 
     Parameters
     ----------
@@ -96,12 +98,12 @@ def configure_logging(level: str) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"json": {"()": SafeJsonFormatter}},
-            "filters": {"flood": {"()": FloodFilter}},
+            "filters": {"flood": {"()": FloodFilter}, "known": {"()": KnownTextFilter}},
             "handlers": {
                 "stderr": {
                     "class": "logging.StreamHandler",
                     "formatter": "json",
-                    "filters": ["flood"],
+                    "filters": ["flood", "known"],
                 }
             },
             "root": {"level": "WARNING", "handlers": ["stderr"]},

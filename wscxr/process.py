@@ -13,18 +13,47 @@ _DICOM_MODULES = r"(pydicom|highdicom|openjpeg|libjpeg|wscxr\.(imaging|results)\
 _SILENT = logging.CRITICAL + 1
 
 
+_KNOWN = ("service", "training", "wscxr", "uvicorn")
+"""Loggers whose texts are known: this project's own, and those of the server that runs it."""
+
+
+class KnownTextFilter(logging.Filter):
+    """Keeps the text of other libraries' log records from being written.
+
+    It may quote what a library complains of: pydicom quotes header values, which are patient data.
+    What is left of such a record is where it comes from; an exception keeps its type and frames
+    where the handler's formatter writes those alone.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Put a place in the code for an unknown text; every record passes."""
+        if record.name.partition(".")[0] not in _KNOWN:
+            record.msg = (
+                f"{record.module}:{record.lineno} of {record.name} (its text is not logged)"
+            )
+            record.args = ()
+        return True
+
+
+_known_text = KnownTextFilter()
+
+
 def configure_process() -> None:
     """Set up a process that is this project's own: a command, or a server of the app.
 
-    Call it before PyTorch is imported. It turns off warnings and log records of the DICOM
-    libraries: both quote the header values they complain of, which may be patient data. A program
+    Call it before PyTorch is imported. Log records of other libraries lose their text, and so do
+    warnings, which become log records; those of the DICOM libraries are not written at all. A
+    service that sets up logging of its own passes all through `KnownTextFilter` again. A program
     that uses this package as a library needs none of it, for `quiet_dicom` guards every read.
     """
     # How long the OpenMP threads of PyTorch spin while they wait for each other. By default they
     # spin for milliseconds, and where something else wants the core a batch takes three to five
     # times as long; asleep at once, a lone image takes twice as long. This is in between.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    logging.getLogger("pydicom").setLevel(_SILENT)
+    # Where no handler is set up, Python writes warnings and errors through this one.
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(_known_text)
+    logging.captureWarnings(capture=True)
     warnings.filterwarnings("ignore", module=_DICOM_MODULES)
 
 

@@ -209,6 +209,12 @@ def test_invalid_values_of_the_source_are_not_copied(kind: ResultKind, tmp_path:
 
 
 @every_kind
+def test_a_name_with_a_backslash_in_it_is_its_first_part(kind: ResultKind) -> None:
+    source = dataset(PatientName=["Smith^John", "Jones"], OtherPatientNames=["A", "B"])
+    assert str(made(kind, source).PatientName) == "Smith^John"
+
+
+@every_kind
 def test_work_done_twice_gives_the_same_bytes(kind: ResultKind) -> None:
     radiograph = read_radiograph(written(dataset()))
     first = to_bytes(make_results(prediction().of(radiograph), [kind])[kind])

@@ -2,6 +2,7 @@
 
 from pydicom import DataElement, Dataset
 from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VM
 from pydicom.valuerep import PersonName, validate_value
 
 UNICODE = "ISO_IR 192"
@@ -52,8 +53,10 @@ def _quotable(element: DataElement) -> DataElement | None:
     if element.VR == "PN":
         # Without the bytes of the old character set, which would be written again.
         names = [value] if element.VM < 2 else value
+        if element.keyword and dictionary_VM(element.tag) == "1":
+            names = names[:1]  # a name with a backslash in it is two, which no result may hold
         plain = [PersonName(str(name).replace(_GB_2312, "")) for name in names]
-        return DataElement(element.tag, "PN", plain if element.VM > 1 else plain[0])
+        return DataElement(element.tag, "PN", plain if len(plain) > 1 else plain[0])
     if element.VR in _VALIDATED:
         try:
             for part in [value] if isinstance(value, str) else value or []:
