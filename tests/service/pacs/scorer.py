@@ -36,7 +36,7 @@ def with_results(sources: list[str]) -> list[str]:
 
 
 def result_uid(sop: str) -> str:
-    return str(generate_uid(entropy_srcs=[sop, "result"]))
+    return str(generate_uid("2.25.", entropy_srcs=[sop, "result"]))
 
 
 def result_of(data: bytes) -> bytes:
@@ -52,7 +52,7 @@ def result_of(data: bytes) -> bytes:
     result.PatientName, result.PatientID = source.PatientName, source.PatientID
     result.StudyDate, result.StudyTime = source.StudyDate, source.StudyTime
     result.Modality, result.ConversionType = "OT", "WSD"
-    result.ManufacturerModelName = "wscxr"
+    result.Manufacturer, result.ManufacturerModelName = "wscxr project", "wscxr"
     result.SamplesPerPixel, result.PhotometricInterpretation = 1, "MONOCHROME2"
     result.BitsAllocated, result.BitsStored, result.HighBit = 8, 8, 7
     result.PixelRepresentation = 0

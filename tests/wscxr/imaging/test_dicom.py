@@ -433,6 +433,13 @@ def test_bad_files_are_refused_without_quoting_them(name: str) -> None:
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("start", [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MZ", b"%PDF"])
+def test_a_file_of_two_formats_is_refused(start: bytes) -> None:
+    whole = written(dataset())
+    with pytest.raises(CorruptImage, match="another format"):
+        read_radiograph(start + whole[len(start) :])
+
+
 def test_an_unsupported_syntax_is_named() -> None:
     with pytest.raises(UnsupportedSyntax, match="MPEG2 Main Profile"):
         read_radiograph(unknown_syntax())

@@ -208,6 +208,14 @@ def test_invalid_values_of_the_source_are_not_copied(kind: ResultKind, tmp_path:
         assert errors(file) == set()
 
 
+@pytest.mark.parametrize("missing", ["SOPInstanceUID", "Manufacturer", "ManufacturerModelName"])
+def test_a_radiograph_is_no_result_for_one_likeness_alone(missing: str) -> None:
+    result = made(ResultKind.SC)
+    assert is_own_result(result)
+    result[missing].value = dataset()[missing].value if missing in dataset() else "Other"
+    assert not is_own_result(result)
+
+
 @every_kind
 def test_a_name_with_a_backslash_in_it_is_its_first_part(kind: ResultKind) -> None:
     source = dataset(PatientName=["Smith^John", "Jones"], OtherPatientNames=["A", "B"])

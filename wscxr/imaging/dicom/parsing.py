@@ -20,7 +20,10 @@ from wscxr.imaging.limits import ImageLimits
 
 _PREAMBLE = 128
 _LONGEST_UID = 64
-_FOREIGN_PREAMBLES = (b"MZ", b"\x7fELF", b"\x89PNG", b"\xff\xd8\xff", b"%PDF", b"PK", b"#!", b"<")
+_FOREIGN_PREAMBLES = (
+    *(b"MZ", b"\x7fELF", b"\x89PNG", b"\xff\xd8\xff", b"%PDF", b"PK", b"#!", b"<"),
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF and BigTIFF
+)
 _RADIOGRAPHS = ("1.2.840.10008.5.1.4.1.1.1.", "1.2.840.10008.5.1.4.1.1.7.")
 """Stems of the SOP classes CR and DX, and Secondary Capture, which all have pixel data."""
 

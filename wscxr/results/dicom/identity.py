@@ -8,7 +8,10 @@ if TYPE_CHECKING:
 
 MANUFACTURER = "wscxr project"
 MODEL_NAME = "wscxr"
-"""Manufacturer's Model Name (0008,1090): results are recognised by it."""
+"""Manufacturer (0008,0070) and Manufacturer's Model Name (0008,1090) of every result."""
+
+DERIVED_ROOT = "2.25."
+"""Under this results have their UIDs, made from what they follow from (PS3.5, B.2)."""
 
 RESEARCH = "For research use, not for diagnosis"
 
@@ -40,5 +43,11 @@ DEFAULT_KINDS = (ResultKind.SC, ResultKind.SR)
 
 
 def is_own_result(header: "Dataset") -> bool:
-    """Whether an object was made by this project, by its header alone."""
-    return str(header.get("ManufacturerModelName", "")) == MODEL_NAME
+    """Whether an object was made by this project, by its header alone.
+
+    The equipment module must name this project, and the instance have a derived UID: no radiograph
+    is left out for one of them alone.
+    """
+    equipment = (str(header.get(name, "")) for name in ("Manufacturer", "ManufacturerModelName"))
+    derived = str(header.get("SOPInstanceUID", "")).startswith(DERIVED_ROOT)
+    return derived and tuple(equipment) == (MANUFACTURER, MODEL_NAME)

@@ -11,6 +11,7 @@ from wscxr import __version__
 from wscxr.imaging import Radiograph
 from wscxr.prediction import Prediction
 from wscxr.results.dicom.identity import (
+    DERIVED_ROOT,
     MANUFACTURER,
     MODEL_NAME,
     NO_OOD,
@@ -42,7 +43,7 @@ _NAMESPACE = uuid.UUID("5c0b4b3e-6c1f-4c55-9f0b-2f7b0a5d1e11")
 
 def derived_uid(*what: str) -> UID:
     """A UID that follows from its arguments alone, by a name-based UUID (PS3.5, B.2)."""
-    return UID(f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join(what)).int}")
+    return UID(f"{DERIVED_ROOT}{uuid.uuid5(_NAMESPACE, chr(0).join(what)).int}")
 
 
 @dataclass(frozen=True, eq=False)
