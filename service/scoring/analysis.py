@@ -52,7 +52,7 @@ class ImageInfo(_Part):
     width: int = Field(ge=1, description="Columns, in pixels, upright.")
     height: int = Field(ge=1, description="Rows, in pixels, upright.")
     format: str = Field(description="Container, recognised by its bytes: PNG, JPEG or DICOM.")
-    bits: int = Field(description="Bits per grey value: 8 or 16.")
+    bits: int = Field(description="Bits per pixel in the file: 8 or 16.")
 
 
 class TimingsMs(_Part):

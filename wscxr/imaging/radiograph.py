@@ -46,5 +46,7 @@ class Radiograph:
 
     @property
     def bits(self) -> int:
-        """Bits per pixel of the grey values: 8 or 16."""
+        """Bits per pixel in the file: 8 or 16; the grey values of DICOM have 16 in any case."""
+        if self.header is not None:
+            return int(self.header.BitsAllocated)
         return int(self.pixels.dtype.itemsize) * 8

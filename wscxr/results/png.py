@@ -85,7 +85,7 @@ class RawScale:
 
 def display_grey(radiograph: Radiograph) -> Image.Image:
     """The radiograph in 8-bit grey; 16-bit grey has its own range stretched to that."""
-    if radiograph.bits == 8:
+    if radiograph.pixels.dtype == np.uint8:
         return Image.fromarray(radiograph.pixels)
     low, high = int(radiograph.pixels.min()), int(radiograph.pixels.max())
     # One table for all pixels: millions of them are looked up faster than computed.

@@ -580,6 +580,11 @@ def test_a_frame_that_is_cut_off_is_refused(option: str, tmp_path: Path) -> None
         read_radiograph(written(source))
 
 
+@pytest.mark.parametrize(("stored", "allocated"), [(8, 8), (12, 16)])
+def test_the_bits_are_those_of_the_file(stored: int, allocated: int) -> None:
+    assert read(dataset(picture(stored), stored)).bits == allocated
+
+
 def test_white_that_lossy_coding_pushed_too_high_stays_white() -> None:
     # 10 bits stored in a stream of 12: decoders may hand out more than 1023.
     over = dataset(np.where(picture(10) > 500, 1030, 100).astype(np.uint16), 12)

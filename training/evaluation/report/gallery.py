@@ -179,7 +179,7 @@ def _outcome(image: ScoredImage) -> str:
 def _shrunk(radiograph: Radiograph) -> Radiograph:
     """The radiograph as 8-bit grey at display size; 16 bits are stretched as by `overlay_png`."""
     pixels = radiograph.pixels
-    if radiograph.bits == 16:
+    if radiograph.pixels.dtype == np.uint16:
         pixels = np.interp(pixels, (pixels.min(), pixels.max()), (0, 255)).round().astype(np.uint8)
     picture = Image.fromarray(pixels)
     picture.thumbnail((SIDE, SIDE))
