@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wscxr.bundle import shipped
+from wscxr import shipped
 from wscxr.imaging import DicomRules, ImageLimits
 from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from training.methods.settings import METHODS, AnyMethod, Method, PositionalWscxr
-from wscxr.bundle import shipped
+from wscxr import shipped
 from wscxr.choices import Align, Intensity, ScoreRule, WeightsSource, file_of, source_of
 from wscxr.errors import ConfigError
 from wscxr.options import SettingOption, options_of, split_commas, validated

@@ -72,7 +72,7 @@ def load(path: "Path | str | None" = None, device: "torch.device | str" = "auto"
         The device is not there.
     """
     from wscxr.bundle.bundle import Bundle
-    from wscxr.bundle.shipped import default_bundle
+    from wscxr.shipped import default_bundle
 
     return Bundle.load(default_bundle() if path is None else path, device)
 

@@ -42,7 +42,7 @@ class WeightsSource(StrEnum):
     """Where backbone weights come from."""
 
     CXR = "cxr"
-    """The project's own, trained on chest X-rays by self-supervision: `wscxr.bundle.shipped`."""
+    """The project's own, trained on chest X-rays by self-supervision: `wscxr.shipped`."""
 
     IMAGENET = "imagenet"
     """torchvision's own, downloaded once and cached by PyTorch."""

@@ -17,7 +17,7 @@ from service.scoring.memory import DecodingMemory
 from service.scoring.pipeline import Pipeline
 from service.scoring.workers import Workers
 from service.settings import NAME_PATTERN, Settings
-from wscxr.bundle import shipped
+from wscxr import shipped
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import BundleError, BundleNotFound, WscxrError
 

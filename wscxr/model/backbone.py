@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, fx, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from wscxr.bundle import shipped
+from wscxr import shipped
 from wscxr.choices import WeightsSource
 from wscxr.errors import ConfigError, WeightsError
 from wscxr.model.weights import fetch_imagenet_weights, read_weights

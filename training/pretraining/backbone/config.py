@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from wscxr.bundle import shipped
+from wscxr import shipped
 from wscxr.choices import file_of, source_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import wscxr
 from service.settings import Settings
 from tests.helpers import CPU, radiograph, run_cli
 from training.config import TrainConfig
-from wscxr.bundle import shipped
+from wscxr import shipped
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.card import model_card
 from wscxr.bundle.store import read_manifest
@@ -18,7 +18,7 @@ from wscxr.errors import BundleNotFound, WeightsUnavailable
 from wscxr.model.backbone import build_backbone
 from wscxr.model.weights import weights_sha256
 
-BUNDLE = Path(__file__).parents[3] / "model_store" / shipped.BUNDLE
+BUNDLE = Path(__file__).parents[2] / "model_store" / shipped.BUNDLE
 
 
 def test_it_loads_and_scores() -> None:
