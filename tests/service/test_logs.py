@@ -44,14 +44,19 @@ def test_nothing_a_client_sent_is_logged(
 
         monkeypatch.setattr("service.scoring.pipeline.read_radiograph", broken)
         ids.append(client.post("/v1/predict", files=named))
-    # A request is logged after its answer is on its way.
     known = [response.headers["x-request-id"] for response in ids]
-    wait_for(lambda: known[-1] in written.getvalue())
+
+    def logged_requests() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in written.getvalue().splitlines()]
+        requests = [line for line in lines if line["message"] == "request"]
+        # Of others before them, one may still come in.
+        return [line for line in requests if line["request_id"] in known]
+
+    # A request is logged after its answer is on its way.
+    wait_for(lambda: len(logged_requests()) == len(known))
+    access = logged_requests()
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     assert MARKER not in written.getvalue()
-    requests = [line for line in lines if line["message"] == "request"]
-    # Of others before them, one may still come in.
-    access = [line for line in requests if line["request_id"] in known]
     assert [line["request_id"] for line in access] == known
     assert [line["status"] for line in access] == [200, 404, 422, 404, 404, 405, 422, 500]
     assert access[0]["route"] == "/v1/predict"

@@ -440,6 +440,21 @@ def test_a_file_of_two_formats_is_refused(start: bytes) -> None:
         read_radiograph(start + whole[len(start) :])
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"II*\0" + (10**6).to_bytes(4, "little"),
+        b"MM\0*" + (10**6).to_bytes(4, "big"),
+        b"II+\0" + bytes(4) + (10**6).to_bytes(8, "little"),
+    ],
+)
+def test_the_remains_of_a_tiff_head_do_no_harm(start: bytes) -> None:
+    whole = written(dataset())
+    assert len(whole) < 10**6
+    found = read_radiograph(start + whole[len(start) :])
+    assert np.array_equal(found.pixels, read_radiograph(whole).pixels)
+
+
 def test_an_unsupported_syntax_is_named() -> None:
     with pytest.raises(UnsupportedSyntax, match="MPEG2 Main Profile"):
         read_radiograph(unknown_syntax())

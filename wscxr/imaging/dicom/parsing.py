@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from typing import Literal
 
 from pydicom import Dataset, FileDataset, FileMetaDataset
 from pydicom.filereader import read_dataset, read_partial
@@ -20,10 +21,15 @@ from wscxr.imaging.limits import ImageLimits
 
 _PREAMBLE = 128
 _LONGEST_UID = 64
-_FOREIGN_PREAMBLES = (
-    *(b"MZ", b"\x7fELF", b"\x89PNG", b"\xff\xd8\xff", b"%PDF", b"PK", b"#!", b"<"),
-    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF and BigTIFF
-)
+_FOREIGN_PREAMBLES = (b"MZ", b"\x7fELF", b"\x89PNG", b"\xff\xd8\xff", b"%PDF", b"PK", b"#!", b"<")
+_TIFF_DIRECTORY: dict[bytes, tuple[slice, Literal["little", "big"]]] = {
+    b"II*\0": (slice(4, 8), "little"),
+    b"MM\0*": (slice(4, 8), "big"),
+    b"II+\0": (slice(8, 16), "little"),
+    b"MM\0+": (slice(8, 16), "big"),
+}
+"""Where the heads of TIFF and BigTIFF say where their first directory is."""
+
 _RADIOGRAPHS = ("1.2.840.10008.5.1.4.1.1.1.", "1.2.840.10008.5.1.4.1.1.7.")
 """Stems of the SOP classes CR and DX, and Secondary Capture, which all have pixel data."""
 
@@ -52,9 +58,19 @@ def parse(data: bytes, limits: ImageLimits) -> Dataset:
     NoPixelData
         It holds no pixel data.
     """
-    if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" and data.startswith(_FOREIGN_PREAMBLES):
+    if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" and _has_foreign_preamble(data):
         raise CorruptImage("the DICOM preamble is the head of a file of another format")
     return guarded(lambda: _parse(data, limits))
+
+
+def _has_foreign_preamble(data: bytes) -> bool:
+    """Whether the file may be read as one of another format too."""
+    if (tiff := _TIFF_DIRECTORY.get(data[:4])) is None:
+        return data.startswith(_FOREIGN_PREAMBLES)
+    # Software that compresses a DICOM and TIFF file in one leaves the head of the TIFF behind: its
+    # directory is past the end then, and no reader of TIFF finds anything.
+    place, order = tiff
+    return int.from_bytes(data[place], order) < len(data)
 
 
 def guarded(work: Callable[[], Dataset]) -> Dataset:
