@@ -51,7 +51,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Run:
+class PatchCoreRun:
     """One fit: AUROC under each image score, and seconds to fit and to score the test images."""
 
     auroc: dict[str, float]
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     file = None if options.weights in named else Path(options.weights)
     backbone = build_backbone(config, options.size, file=file).to(device)
     inputs = load_inputs(options)
-    runs: dict[str, list[Run]] = {"wscxr": [], "anomalib": []}
+    runs: dict[str, list[PatchCoreRun]] = {"wscxr": [], "anomalib": []}
     for seed in track(range(options.seeds), "seeds", console=console):
         runs["wscxr"].append(run_ours(backbone, inputs, options.ratio, seed))
         runs["anomalib"].append(run_anomalib(backbone, inputs, options.ratio, seed))
@@ -155,7 +155,7 @@ def batches(inputs: Tensor) -> Iterator[Tensor]:
         yield inputs[start : start + BATCH]
 
 
-def run_ours(backbone: Backbone, inputs: Inputs, ratio: float, seed: int) -> Run:
+def run_ours(backbone: Backbone, inputs: Inputs, ratio: float, seed: int) -> PatchCoreRun:
     """Fit and score with `PatchCore`."""
     device = next(backbone.parameters()).device
     started = time.perf_counter()
@@ -169,10 +169,10 @@ def run_ours(backbone: Backbone, inputs: Inputs, ratio: float, seed: int) -> Run
     scores = torch.cat([detector.detect(b)[1].cpu() for b in batches(inputs.test)])
     done = time.perf_counter()
     auroc = {"maximum of the map": float(roc_auc_score(inputs.abnormal, scores))}
-    return Run(auroc, fitted - started, done - fitted)
+    return PatchCoreRun(auroc, fitted - started, done - fitted)
 
 
-def run_anomalib(backbone: Backbone, inputs: Inputs, ratio: float, seed: int) -> Run:
+def run_anomalib(backbone: Backbone, inputs: Inputs, ratio: float, seed: int) -> PatchCoreRun:
     """Fit and score with anomalib's model, which holds the same weights."""
     device = next(backbone.parameters()).device
     torch.manual_seed(seed)
@@ -203,7 +203,7 @@ def run_anomalib(backbone: Backbone, inputs: Inputs, ratio: float, seed: int) ->
         "reweighted (eq. 7)": float(roc_auc_score(inputs.abnormal, reweighted)),
         "maximum of the map": float(roc_auc_score(inputs.abnormal, score())),
     }
-    return Run(auroc, fitted - started, done - fitted)
+    return PatchCoreRun(auroc, fitted - started, done - fitted)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ValidationError
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from tests.helpers import CPU, RecordingTrack, folder_content, gaussian
-from training.config import TrainConfig
-from training.data.images import open_radiograph
-from training.data.samples import Label, find_samples
+from tests.helpers import CPU, RecordingTrack, gaussian
 from training.methods.fitting import Fit
 from training.methods.patchcore import farthest_first
 from training.methods.settings import PatchCore
-from training.train import train
-from wscxr.bundle.bundle import Bundle
 from wscxr.model.heads import Head
 from wscxr.model.heads.memory_bank import MemoryBank
 
@@ -180,42 +172,3 @@ def test_progress_is_told_of_each_centre() -> None:
 def test_a_ratio_that_makes_no_sense(ratio: float) -> None:
     with pytest.raises(ValidationError):
         PatchCore(coreset_ratio=ratio)
-
-
-# --- the whole run ------------------------------------------------------------------------------
-
-
-RUN = {
-    "method": "patchcore",
-    "coreset_ratio": 0.05,
-    "backbone": "resnet18",
-    "layers": ["layer1"],
-    "weights": "random",
-    "image_size": 64,
-    "p": 3,
-}
-
-
-def test_normal_images_alone_make_a_bundle_that_finds_abnormal_ones(
-    phantoms: Path, unseen: Path, tmp_path: Path
-) -> None:
-    normal = find_samples(phantoms / "normal", Label.NORMAL)
-    for name in ("one", "two"):
-        manifest = train(normal, TrainConfig.model_validate(RUN), tmp_path / name, CPU)
-    assert folder_content(tmp_path / "one") == folder_content(tmp_path / "two")
-    assert (manifest.training.k, manifest.training.method) == (0, "patchcore")
-    bundle = Bundle.load(tmp_path / "one", CPU)
-
-    def maps(kind: str) -> NDArray[np.float32]:
-        paths = sorted((unseen / kind).glob("*.png"))
-        found = bundle.predict([open_radiograph(path)[0] for path in paths])
-        return np.stack([prediction.anomaly_map for prediction in found])
-
-    abnormal = maps("abnormal")
-    side = abnormal.shape[1:]
-    masks = [
-        np.asarray(Image.open(path).resize(side, Image.Resampling.BOX)) > 127
-        for path in sorted((unseen / "masks").glob("*.png"))
-    ]
-    assert roc_auc_score(np.ravel(masks), abnormal.ravel()) > 0.75
-    assert abnormal.max(axis=(1, 2)).mean() > maps("normal").max(axis=(1, 2)).mean()
