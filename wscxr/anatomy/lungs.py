@@ -42,19 +42,11 @@ class LungFields:
         """Whether the picture shows the lungs of an upright chest, in positive tones."""
         return self.box is not None
 
-    def frame(self, radiograph: Radiograph, margin: float = MARGIN) -> Frame:
-        """The frame of the radiograph: the lung box and a margin, or else the whole picture.
-
-        Parameters
-        ----------
-        radiograph
-            The one these lung fields are of.
-        margin
-            Added to each side of the box, as a share of the box.
-        """
+    def frame(self, radiograph: Radiograph) -> Frame:
+        """The frame of this radiograph: the lung box and `MARGIN`, or else the whole picture."""
         if self.box is None:
             return Frame.whole(radiograph)
-        return self.box.widened(margin).on(radiograph)
+        return self.box.widened(MARGIN).on(radiograph)
 
 
 def shipped_lung_network() -> LungNetwork:

@@ -508,7 +508,7 @@ def test_jpeg_of_another_maker_is_read(
     assert np.abs(found.pixels - wanted).mean() <= tolerance
 
 
-@pytest.mark.skipif(DCMCJPEG is None, reason="DCMTK is not installed")
+@pytest.mark.skipif(DCMCJPEG is None, reason="needs DCMTK; on Debian: apt-get install dcmtk")
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("predictor", range(1, 8))
@@ -581,7 +581,7 @@ def test_a_damaged_frame_is_refused() -> None:
             read_radiograph(jpeg_dicom(damaged, pixels))
 
 
-@pytest.mark.skipif(DCMCJPEG is None, reason="DCMTK is not installed")
+@pytest.mark.skipif(DCMCJPEG is None, reason="needs DCMTK; on Debian: apt-get install dcmtk")
 @pytest.mark.parametrize("option", ["--encode-lossless-sv1", "--encode-extended"])
 def test_a_frame_that_is_cut_off_is_refused(option: str, tmp_path: Path) -> None:
     plain, coded = tmp_path / "plain.dcm", tmp_path / "coded.dcm"
