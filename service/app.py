@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import Depends, FastAPI
 
 from service.http.access import AccessMiddleware
-from service.http.auth import DECLARED_SECURITY, ApiKeyMiddleware
+from service.http.auth import DECLARED_SECURITY, Authenticator, AuthMiddleware
 from service.http.connections import limited_protocol
 from service.http.docs import install_docs
 from service.http.limits import BodyLimitMiddleware, keep_uploads_in_memory
@@ -85,6 +85,7 @@ def create_app(
     metrics = Metrics()
     registry = Registry(settings, metrics, stop)
     jobs = studies.StudyJobs(settings)
+    authenticator = Authenticator(settings.key, settings.api_keys_file)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -109,6 +110,7 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.registry = registry
+    app.state.authenticator = authenticator
     app.state.jobs = jobs
     app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)
     install_problem_handlers(app)
@@ -121,12 +123,11 @@ def create_app(
         max_held_bytes=settings.max_held_bytes,
         timeout_s=settings.request_timeout_s,
     )
-    if settings.key is not None:
-        app.add_middleware(
-            ApiKeyMiddleware, key=settings.key, docs_need_key=settings.docs_access == "key"
-        )
+    app.add_middleware(
+        AuthMiddleware, authenticator=authenticator, docs_need_key=settings.docs_access == "key"
+    )
     app.add_middleware(AccessMiddleware, requests=metrics.requests)
-    security = DECLARED_SECURITY if settings.key is not None else []
+    security = DECLARED_SECURITY if authenticator.required else []
     app.include_router(operations.health_router)
     app.include_router(oip.health_router)
     for module in (predict, dicom, maps, models, studies, oip):
@@ -146,7 +147,7 @@ def serve(settings: "Settings") -> None:
         used, or the port is taken, and the log has the reason.
     """
     configure_logging(settings.log_level)
-    if settings.key is None and settings.host not in _LOOPBACK:
+    if not settings.needs_key and settings.host not in _LOOPBACK:
         logger.warning("no API key is set: whoever reaches this host can use the service")
     failed = False
 
@@ -166,6 +167,7 @@ def serve(settings: "Settings") -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=list(map(str, settings.trusted_proxies)),
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=settings.shutdown_timeout_s,
         )

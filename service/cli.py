@@ -1,4 +1,4 @@
-"""Commands of the service: serve; pacs watch, analyze, failed and retry.
+"""Commands of the service: serve; keys new; pacs watch, analyze, failed and retry.
 
 Their options are made from the settings; secrets are no options, as a list of processes shows them.
 """
@@ -20,6 +20,8 @@ pacs = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(pacs, name="pacs")
+keys = typer.Typer(help="API keys of the service.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 _PACS_SETTINGS = "service.pacs.settings:PacsSettings"
 _ARCHIVE = ("url", "kind", "user", "password_file", "token_file", "ca_file")
@@ -52,6 +54,31 @@ def serve(context: typer.Context) -> None:
     from service.settings import Settings
 
     run(validated(Settings, given_settings(context)))
+
+
+@keys.command(epilog="Example: `wscxr keys new reading-room --expires 2027-01-01 >> keys.toml`")
+def new(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Who gets the key; letters, digits, '.', '_', '-'."),
+    ],
+    role: Annotated[str, typer.Option(help="reader or admin.")] = "reader",
+    not_before: Annotated[
+        str | None, typer.Option(metavar="DATE", help="In force from this date or time on.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="DATE", help="In force until this date or time.")
+    ] = None,
+) -> None:
+    """Make an API key: its entry for WSCXR_API_KEYS_FILE goes to standard output.
+
+    The key itself is shown once, on standard error, and kept nowhere.
+    """
+    from service.http.keys import new_key
+
+    key, entry = new_key(name, role, not_before=not_before, expires=expires)
+    typer.echo(entry.toml())
+    typer.echo(f"the key of {name}, shown only now: {key}", err=True)
 
 
 @pacs.command(

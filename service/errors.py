@@ -44,6 +44,21 @@ class Unauthorized(ServiceError):
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="wscxr"'}
 
 
+class KeyNotInForce(ServiceError):
+    """The API key is not valid yet, or has expired."""
+
+    code = "key_not_in_force"
+    status = 401
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="wscxr"'}
+
+
+class Forbidden(ServiceError):
+    """The role of the API key does not allow this; it takes an admin's."""
+
+    code = "forbidden"
+    status = 403
+
+
 class NotFound(ServiceError):
     """Nothing is at this path; see /docs."""
 
@@ -138,6 +153,18 @@ class ClientGone(ServiceError):
 
     code = "client_gone"
     status = 499
+
+
+class TooManyWrongKeys(ServiceError):
+    """Ten different wrong API keys came from this address within a minute; wait a minute."""
+
+    code = "too_many_wrong_keys"
+    status = 429
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "60"}
+
+
+KEY_ERRORS: tuple[type[ServiceError], ...] = (Unauthorized, KeyNotInForce, TooManyWrongKeys)
+"""What any path that needs an API key may answer with."""
 
 
 class InternalError(ServiceError):

@@ -2,14 +2,27 @@
 
 import os
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.http.keys import read_keys
 from wscxr import shipped
+from wscxr.errors import ConfigError
 from wscxr.imaging import DicomRules, ImageLimits
+from wscxr.options import split_commas
 from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind
 
 _MIB = 1024 * 1024
@@ -18,6 +31,11 @@ NAME_PATTERN = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
 """Allowed names and versions of models: they travel in URLs and HTTP headers."""
 
 _MIN_KEY_LENGTH = 16
+
+
+def _network(text: str) -> str:
+    ip_network(text)  # says what is wrong with it
+    return text
 
 
 class Settings(BaseSettings):
@@ -100,6 +118,17 @@ class Settings(BaseSettings):
     )
     api_key: SecretStr | None = Field(default=None, description="Key that requests must carry.")
     api_key_file: Path | None = Field(default=None, description="File with that key, instead.")
+    api_keys_file: Path | None = Field(
+        default=None, description="TOML file of named keys, by their hashes; see wscxr keys new."
+    )
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...],
+        NoDecode,
+        BeforeValidator(split_commas),
+    ] = Field(
+        default=("127.0.0.1", "::1"),
+        description="Proxies whose X-Forwarded-For is believed: addresses or networks, by commas.",
+    )
     docs_access: Literal["open", "key"] = Field(
         default="open",
         description="Whether /docs and /openapi.json are open, or need the API key as well.",
@@ -149,6 +178,11 @@ class Settings(BaseSettings):
         # Read now, so that a service that cannot check keys never starts.
         if self.key is not None and len(self.key.get_secret_value()) < _MIN_KEY_LENGTH:
             raise ValueError(f"the API key is shorter than {_MIN_KEY_LENGTH} characters")
+        if self.api_keys_file is not None:
+            try:
+                read_keys(self.api_keys_file)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
         return self
 
     @cached_property
@@ -160,6 +194,11 @@ class Settings(BaseSettings):
             return SecretStr(self.api_key_file.read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"api_key_file cannot be read: {error}") from error
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether requests must carry a key."""
+        return self.key is not None or self.api_keys_file is not None
 
     @property
     def image_limits(self) -> ImageLimits:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 UPLOAD_ERRORS: tuple[type[WscxrError], ...] = (
     errors.MalformedBody,
-    errors.Unauthorized,
+    *errors.KEY_ERRORS,
     errors.ModelNotFound,
     errors.UploadTooSlow,
     errors.BodyTooLarge,

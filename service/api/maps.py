@@ -7,7 +7,7 @@ from cachetools import TTLCache
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
-from service.errors import InvalidRequest, MapNotFound, MapTooLarge, Unauthorized
+from service.errors import KEY_ERRORS, InvalidRequest, MapNotFound, MapTooLarge
 from service.http.problems import problems
 
 router = APIRouter(tags=["maps"])
@@ -80,7 +80,7 @@ class PngResponse(Response):
 @router.get(
     "/v1/maps/{result_id}",
     response_class=PngResponse,
-    responses={200: PNG_ANSWER, **problems(Unauthorized, MapNotFound, InvalidRequest)},
+    responses={200: PNG_ANSWER, **problems(*KEY_ERRORS, MapNotFound, InvalidRequest)},
 )
 async def read_map(
     maps: MapsDep, result_id: Annotated[UUID, Path(description="Id of the result.")]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import RegistryDep
-from service.errors import InvalidRequest, ModelNotFound, NotReady, ShuttingDown, Unauthorized
+from service.errors import KEY_ERRORS, InvalidRequest, ModelNotFound, NotReady, ShuttingDown
 from service.http.problems import problems
 from service.scoring.registry import Registry
 from wscxr.bundle.bundle import Bundle
@@ -141,7 +141,7 @@ class ModelList(BaseModel):
     models: list[ModelSummary]
 
 
-@router.get("/v1/models", responses=problems(Unauthorized, InvalidRequest, NotReady, ShuttingDown))
+@router.get("/v1/models", responses=problems(*KEY_ERRORS, InvalidRequest, NotReady, ShuttingDown))
 async def list_models(registry: RegistryDep) -> ModelList:
     """Every loaded bundle: facts, calibration, warnings."""
     return ModelList(models=[ModelSummary.of(bundle, registry) for bundle in registry.bundles])
@@ -149,7 +149,7 @@ async def list_models(registry: RegistryDep) -> ModelList:
 
 @router.get(
     "/v1/models/{name}",
-    responses=problems(Unauthorized, ModelNotFound, InvalidRequest, NotReady, ShuttingDown),
+    responses=problems(*KEY_ERRORS, ModelNotFound, InvalidRequest, NotReady, ShuttingDown),
 )
 async def read_model(
     registry: RegistryDep, name: Annotated[str, Path(description="Name of the model.")]

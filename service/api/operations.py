@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse, Response
 
 from service.api.dependencies import MetricsDep, RegistryDep
-from service.errors import NotReady, ShuttingDown, Unauthorized, WorkersStuck
+from service.errors import KEY_ERRORS, NotReady, ShuttingDown, WorkersStuck
 from service.http.problems import problems
 
 health_router = APIRouter(tags=["health"])
@@ -36,7 +36,7 @@ async def ready(registry: RegistryDep) -> Health:
     return Health(status="ready")
 
 
-@metrics_router.get("/metrics", response_class=PlainTextResponse, responses=problems(Unauthorized))
+@metrics_router.get("/metrics", response_class=PlainTextResponse, responses=problems(*KEY_ERRORS))
 async def read_metrics(metrics: MetricsDep) -> Response:
     """Requests by outcome, seconds of each stage, batch size, queue depth, served bundles."""
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

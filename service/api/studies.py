@@ -15,6 +15,7 @@ from starlette.responses import Response
 from service import errors
 from service.api.dependencies import PipelineDep, while_connected
 from service.errors import (
+    KEY_ERRORS,
     InternalError,
     InvalidRequest,
     JobNotFound,
@@ -22,7 +23,6 @@ from service.errors import (
     QueueFull,
     ServiceError,
     TryLater,
-    Unauthorized,
 )
 from service.http.problems import problems
 from service.pacs.errors import AnalyserFault, AnalyserUnavailable, Refused
@@ -200,7 +200,7 @@ JobsDep = Annotated[StudyJobs, Depends(get_jobs)]
     responses={
         200: {"model": Job, "description": "The job ended."},
         **problems(
-            Unauthorized,
+            *KEY_ERRORS,
             PacsNotConfigured,
             errors.ModelNotFound,
             errors.ModelRequired,
@@ -234,7 +234,7 @@ async def analyze_study(
     return await while_connected(request, jobs.wait(job.id))
 
 
-@router.get("/v1/jobs/{job_id}", responses=problems(Unauthorized, JobNotFound, InvalidRequest))
+@router.get("/v1/jobs/{job_id}", responses=problems(*KEY_ERRORS, JobNotFound, InvalidRequest))
 async def read_job(jobs: JobsDep, job_id: Annotated[UUID, Path(description="Its id.")]) -> Job:
     """How the analysis of a study stands; kept for an hour after its end."""
     return jobs.get(job_id)

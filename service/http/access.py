@@ -22,7 +22,7 @@ class AccessMiddleware:
     """Gives each request a fresh id, logs one line about it, and counts it.
 
     The line and the metrics hold the route's template, never the path or the query, and nothing
-    else a client chose.
+    else a client chose; the line names the key that the request came with.
 
     Parameters
     ----------
@@ -75,6 +75,7 @@ class AccessMiddleware:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         route = getattr(scope.get("route"), "path", "unmatched")
         self._requests.labels(method, route, str(status), state["outcome"]).inc()
+        caller = state.get("caller")
         logger.info(
             "request",
             extra={
@@ -83,6 +84,7 @@ class AccessMiddleware:
                 "route": route,
                 "status": status,
                 "outcome": state["outcome"],
+                "caller": None if caller is None else caller.name,
                 "duration_ms": round(1000 * seconds, 3),
             },
         )

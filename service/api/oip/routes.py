@@ -43,7 +43,7 @@ from wscxr.prediction import Prediction
 health_router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
-_STATE_ERRORS = (errors.Unauthorized, errors.ModelNotFound, errors.NotReady, errors.ShuttingDown)
+_STATE_ERRORS = (*errors.KEY_ERRORS, errors.ModelNotFound, errors.NotReady, errors.ShuttingDown)
 _INFER_ERRORS: tuple[type[WscxrError], ...] = (
     *_STATE_ERRORS,
     errors.InvalidRequest,
@@ -157,7 +157,7 @@ async def server_ready(registry: RegistryDep) -> ServerReady:
 
 # The protocol's text has the path without the slash, its OpenAPI document with it.
 @router.get("/", include_in_schema=False)
-@router.get("", responses=inference_problems(errors.Unauthorized))
+@router.get("", responses=inference_problems(*errors.KEY_ERRORS))
 async def server_metadata() -> ServerMetadata:
     """Name, version and extensions of this server."""
     return ServerMetadata(version=__version__)
