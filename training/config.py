@@ -107,6 +107,21 @@ class TrainConfig(BaseModel):
         lt=1,
         description="Expected fraction of normal images above the threshold.",
     )
+    min_age: int | None = Field(
+        default=None,
+        ge=0,
+        le=130,
+        description="Youngest patients the bundle is for, in years; a service that chooses among "
+        "bundles goes by it.",
+        json_schema_extra={"metavar": "YEARS"},
+    )
+    max_age: int | None = Field(
+        default=None,
+        ge=0,
+        le=130,
+        description="Oldest patients it is for, in years.",
+        json_schema_extra={"metavar": "YEARS"},
+    )
     seed: int = Field(
         default=0,
         ge=0,
@@ -144,6 +159,8 @@ class TrainConfig(BaseModel):
                 f"the weights cxr are of {shipped.ARCHITECTURE}; give --weights imagenet or a file "
                 f"for {self.backbone}"
             )
+        if self.min_age is not None and self.max_age is not None and self.min_age > self.max_age:
+            raise ValueError("min_age is above max_age")
         if self.method.uses_anomalies and self.k == 0:
             raise ValueError(f"{self.method.name} needs anomaly images: k must be at least 1")
         if not self.method.uses_anomalies and self.k > 0:

@@ -13,7 +13,7 @@ from training.data.splits import TrainSplit, draw_split
 from training.methods.fitting import Fit, fit_maps
 from training.ood import fit_ood
 from wscxr.bundle.bundle import Bundle, check_embedding
-from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
+from wscxr.bundle.manifest import BundleManifest, Population, Provenance, Versions
 from wscxr.bundle.store import check_absent
 from wscxr.choices import Align, WeightsSource
 from wscxr.errors import DataError
@@ -89,6 +89,7 @@ def train(
             score_rule=config.score_rule,
             head=fit.head.config,
             ood=ood.config,
+            population=_population(config),
             calibration=Calibration.from_scores(scores.cpu().numpy(), config.false_alarm_rate),
             colour_scale=ColourScale.from_calibration(
                 maps.flatten(1).amax(dim=1).cpu().numpy(), config.false_alarm_rate
@@ -106,6 +107,12 @@ def train(
 def _check_labels_agree(normal: Sequence[str], anomaly: Sequence[str]) -> None:
     if both := set(normal) & set(anomaly):
         raise DataError(f"{len(both)} images are given both as normal and as abnormal")
+
+
+def _population(config: TrainConfig) -> Population | None:
+    if config.min_age is None and config.max_age is None:
+        return None
+    return Population(min_age=config.min_age, max_age=config.max_age)
 
 
 def _provenance(

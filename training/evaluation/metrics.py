@@ -128,6 +128,7 @@ def calibration_check(
             value=alarms / len(normal_scores), low=float(interval.low), high=float(interval.high)
         ),
         levels=LEVELS,
+        n=len(calibration.scores),
         achieved=tuple(achieved.tolist()),
         error=float(np.abs(achieved - LEVELS).mean()),
     )
@@ -157,10 +158,9 @@ def false_alarm_range(evaluation: Evaluation) -> FalseAlarmRange:
 
     Its binomial interval is too narrow for that: it leaves out the draw of the calibration images.
     """
-    n_calibration = evaluation.bundle.training.n_calibration
     check = evaluation.calibration
-    rank = round(check.promised_false_alarm_rate * (n_calibration + 1))
-    ends = chance_range(np.array([rank]), n_calibration, evaluation.image_level.n_normal)
+    rank = round(check.promised_false_alarm_rate * (check.n + 1))
+    ends = chance_range(np.array([rank]), check.n, evaluation.image_level.n_normal)
     low, high = (float(end[0]) for end in ends)
     found = check.false_alarm_rate.value
     return FalseAlarmRange(low=low, high=high, above=found > high, below=found < low)

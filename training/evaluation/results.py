@@ -71,6 +71,8 @@ class CalibrationCheck(_Result):
     levels, achieved
         For each level a, the fraction of normal images with p-value <= a; of exchangeable ones it
         is at most about a.
+    n
+        Images of the bundle's calibration.
     error
         Expected calibration error of the p-values: mean of |achieved - level|.
     """
@@ -79,6 +81,7 @@ class CalibrationCheck(_Result):
     false_alarm_rate: Estimate
     levels: tuple[float, ...]
     achieved: tuple[float, ...]
+    n: PositiveInt
     error: float
 
 

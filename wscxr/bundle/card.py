@@ -23,7 +23,7 @@ at a fixed threshold, and an anomaly map. Method: {training.citation}.
 | seed | {training.seed} |
 | backbone | {backbone.architecture}, layers {layers}, weights: {backbone.source} |
 | model input | {input.size} x {input.size}, intensity {input.intensity} |
-{view}| neighbourhood p | {p} |
+{view}{population}| neighbourhood p | {p} |
 | image-level score | {score_rule} over the places of the image |
 | data SHA-256 | `{training.data_sha256}` |
 | written by | wscxr {versions.wscxr}, torch {versions.torch}, torchvision {versions.torchvision} |
@@ -37,9 +37,7 @@ full configuration is in bundle.json.
 
 ## Calibration
 
-Threshold {threshold:.4f}: about {rate:.1%} of normal images *from the same source as the
-calibration images* are expected to lie above it. On images from another hospital, device or age
-group this does not hold: evaluate before use.
+Threshold {threshold:.4f}: {promise}
 
 ## Limits
 
@@ -50,6 +48,25 @@ group this does not hold: evaluate before use.
 - The anomaly map shows where the score comes from. It is no segmentation of a lesion.
 - {ood}
 """
+
+_TRAINED = """\
+about {rate:.1%} of normal images *from the same source as the
+calibration images* are expected to lie above it. On images from another hospital, device or age
+group this does not hold: evaluate before use, or calibrate on images of the site."""
+
+_SITE_NORMAL = """\
+about {rate:.1%} of the normal images *of the site that calibrated
+it* are expected to lie above it. Threshold, p-values, OOD threshold and colour scale come from {n}
+images that this site called normal; the weights are those of {source}. On images of
+another site this does not hold: calibrate there."""
+
+_SITE_UNLABELLED = """\
+about {rate:.1%} of the normal images *of the site that calibrated
+it* should lie above it. Threshold, p-values, OOD threshold and colour scale come from {n} images of
+this site that nobody had labelled, about {share:.0%} of them abnormal by the same estimate; the
+weights are those of {source}. This is an estimate and no promise: it supposes that the
+scores of normal images differ from those of the former calibration by their place and spread alone.
+On images of another site it does not hold: calibrate there."""
 
 _ALIGNED = """\
 | looks at | the box around both lung fields; the whole picture where no lungs are found |
@@ -90,10 +107,22 @@ def model_card(manifest: BundleManifest, notes: str = "") -> str:
         layers=", ".join(manifest.backbone.layers),
         ood=_NO_OOD if manifest.ood is None else _OOD + few,
         input=manifest.input,
+        promise=_promise(manifest),
+        population=""
+        if manifest.population is None
+        else f"| patients it is for | {manifest.population} |\n",
         view=_ALIGNED if manifest.align is Align.LUNGS else "",
         p=manifest.p,
         score_rule=manifest.score_rule,
         threshold=manifest.calibration.threshold,
-        rate=manifest.calibration.expected_false_alarm_rate,
     )
     return f"{card}\n{notes}" if notes else card
+
+
+def _promise(manifest: BundleManifest) -> str:
+    rate, site = manifest.calibration.expected_false_alarm_rate, manifest.site
+    if site is None:
+        return _TRAINED.format(rate=rate)
+    text = _SITE_NORMAL if site.images == "normal" else _SITE_UNLABELLED
+    source = f"{site.source.name}/{site.source.version} (SHA-256 `{site.source.sha256[:16]}`)"
+    return text.format(rate=rate, n=site.n, share=site.abnormal_share, source=source)

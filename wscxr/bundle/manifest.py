@@ -1,16 +1,25 @@
 """What bundle.json says: the schema of the artifact that training hands to serving."""
 
 import platform
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import PIL
 import torch
 import torchvision
-from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 
 from wscxr import __version__
 from wscxr.bundle import schema
+from wscxr.bundle.identity import ModelIdentity
 from wscxr.choices import Align, ScoreRule, WeightsSource
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import BackboneConfig
@@ -91,6 +100,73 @@ class Provenance(_Part):
     versions: Versions
 
 
+class Population(_Part):
+    """The patients a bundle is for; either end of the range may be open.
+
+    Attributes
+    ----------
+    min_age, max_age
+        Age in whole years, both included.
+    """
+
+    min_age: Annotated[int, Field(ge=0, le=130)] | None = None
+    max_age: Annotated[int, Field(ge=0, le=130)] | None = None
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        if self.min_age is not None and self.max_age is not None and self.min_age > self.max_age:
+            raise ValueError("min_age is above max_age")
+        return self
+
+    def holds(self, age: float) -> bool:
+        """Whether a patient of an age in years belongs to it."""
+        low = 0 if self.min_age is None else self.min_age
+        # A child of 5 years and 11 months is 5 years old.
+        return low <= age and (self.max_age is None or age < self.max_age + 1)
+
+    def __str__(self) -> str:
+        """In words, for a model card and for the reader of an answer."""
+        match self.min_age, self.max_age:
+            case None, None:
+                return "all ages"
+            case None, high:
+                return f"up to {high} years"
+            case low, None:
+                return f"{low} years and older"
+            case low, high:
+                return f"{low} to {high} years"
+
+
+class SiteCalibration(_Part):
+    """A calibration on a site's own images, in place of that of the training.
+
+    Nothing here names a file or a patient.
+
+    Attributes
+    ----------
+    source
+        The bundle that was calibrated again: its weights are the same, byte for byte.
+    images
+        ``normal``: the site called every image normal. ``unlabelled``: nobody had looked, and
+        the scores of the normal ones were estimated.
+    n
+        How many images.
+    abnormal_share
+        Estimated share of abnormal ones among them, in [0, 1); 0 where all were called normal.
+    data_sha256
+        Hash over the contents of the images, whatever their names.
+    versions
+        What computed the scores.
+    """
+
+    source: ModelIdentity
+    images: Literal["normal", "unlabelled"]
+    n: PositiveInt
+    abnormal_share: Annotated[float, Field(ge=0, lt=1)]
+    data_sha256: Sha256
+    versions: Versions
+
+
 class BundleManifest(_Part):
     """Everything a bundle says of itself; the content of bundle.json.
 
@@ -114,19 +190,23 @@ class BundleManifest(_Part):
     ood
         Shape of the OOD scorer, which flags images unlike the training images; None in a bundle of
         schema 1 or 2.
+    population
+        The patients it is for; None where nobody declared them.
     calibration
         Threshold and p-values.
     colour_scale
         Which map values the colours of an overlay stand for.
     training
         Provenance.
+    site
+        The site whose images calibrated it; None for the calibration of the training.
     files
         SHA-256 of every other file of the bundle.
     sha256
         The `digest` of the bundle.json on disk: the identity of the bundle.
     """
 
-    schema_version: Literal[4] = schema.CURRENT
+    schema_version: Literal[5] = schema.CURRENT
     backbone: BackboneConfig
     backbone_sha256: Sha256
     input: InputConfig
@@ -135,9 +215,11 @@ class BundleManifest(_Part):
     score_rule: ScoreRule
     head: HeadConfig
     ood: OodConfig | None
+    population: Population | None = None
     calibration: Calibration
     colour_scale: ColourScale
     training: Provenance
+    site: SiteCalibration | None = None
     files: dict[FileName, Sha256]
     sha256: Sha256 = ""
 
@@ -160,9 +242,15 @@ class BundleManifest(_Part):
             )
         if self.calibration.expected_false_alarm_rate > self.calibration.false_alarm_rate:
             found.append(
-                f"FEW CALIBRATION IMAGES: with {self.training.n_calibration} of them the expected "
+                f"FEW CALIBRATION IMAGES: with {len(self.calibration.scores)} of them the expected "
                 f"false-alarm rate is {self.calibration.expected_false_alarm_rate:.3f}, above the "
                 f"{self.calibration.false_alarm_rate:.3f} that was asked for."
+            )
+        if self.site is not None and self.site.images == "unlabelled":
+            found.append(
+                f"CALIBRATED ON UNLABELLED IMAGES: threshold and p-values rest on {self.site.n} "
+                "images that nobody had looked at; the false-alarm rate is an estimate, not a "
+                "promise."
             )
         if self.ood is None:
             found.append(

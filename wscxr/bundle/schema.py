@@ -4,6 +4,8 @@ Schema 1 names the shape of its discriminator ``discriminator``; the only method
 Schema 2 names it ``head``, of one kind or another, and names the method.
 Schema 3 adds the OOD scorer, ``ood``. An upgraded bundle has none, and says so in its warnings.
 Schema 4 adds the frame, ``align``; until then the whole picture was looked at.
+Schema 5 adds the ages the bundle is for, ``population``, and the site whose images calibrated it,
+``site``. An upgraded bundle declares neither.
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from typing import Any, Literal
 from wscxr.choices import Align
 from wscxr.errors import UnknownSchema
 
-CURRENT: Literal[4] = 4
+CURRENT: Literal[5] = 5
 
 _WSCXR = {"method": "wscxr", "citation": "WSCXR (Ni et al., arXiv 2311.09642, 2023)"}
 
@@ -65,4 +67,8 @@ def upgrade(document: dict[str, Any]) -> dict[str, Any]:
     if upgraded["schema_version"] == 3:
         upgraded["align"] = Align.NONE.value
         upgraded["schema_version"] = 4
+    if upgraded["schema_version"] == 4:
+        upgraded["population"] = None
+        upgraded["site"] = None
+        upgraded["schema_version"] = 5
     return upgraded

@@ -57,7 +57,7 @@ class Calibration(BaseModel):
         return cls(false_alarm_rate=false_alarm_rate, scores=ordered)
 
     @property
-    def _allowed(self) -> int:
+    def allowed(self) -> int:
         """How many of n + 1 exchangeable normals may be called abnormal: 1 to n."""
         n = len(self.scores)
         return min(n, max(1, math.floor(self.false_alarm_rate * (n + 1) + 1e-9)))
@@ -68,7 +68,7 @@ class Calibration(BaseModel):
 
         With n calibration images no rate below 1 / (n + 1) can be distinguished from 0.
         """
-        return self._allowed / (len(self.scores) + 1)
+        return self.allowed / (len(self.scores) + 1)
 
     @property
     def threshold(self) -> float:
@@ -76,7 +76,7 @@ class Calibration(BaseModel):
 
         Equivalent to ``p_value(score) <= expected_false_alarm_rate``.
         """
-        return self.scores[-self._allowed]
+        return self.scores[-self.allowed]
 
     def p_value(self, score: float) -> float:
         """Conformal p-value ``(1 + #{calibration >= score}) / (n + 1)``, in (0, 1]."""

@@ -340,19 +340,17 @@ def test_chance_range_holds_exchangeable_images() -> None:
 
 
 def test_the_false_alarm_rate_is_compared_with_what_chance_allows(evaluation: Evaluation) -> None:
-    training = evaluation.bundle.training.model_copy(update={"n_calibration": 19})
-
     def judge(rate: float, n_normal: int) -> tuple[bool, bool]:
         check = evaluation.calibration.model_copy(
             update={
                 "promised_false_alarm_rate": 0.05,
                 "false_alarm_rate": Estimate(value=rate, low=rate, high=rate),
+                "n": 19,
             }
         )
         found = false_alarm_range(
             evaluation.model_copy(
                 update={
-                    "bundle": evaluation.bundle.model_copy(update={"training": training}),
                     "image_level": evaluation.image_level.model_copy(update={"n_normal": n_normal}),
                     "calibration": check,
                 }

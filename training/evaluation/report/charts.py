@@ -170,10 +170,9 @@ def _scores(evaluation: Evaluation) -> Chart:
 def _calibration(evaluation: Evaluation) -> Chart:
     check = evaluation.calibration
     figure, axes = _unit_square("nominal false-alarm rate (p-value level)", "achieved rate")
-    n_calibration = evaluation.bundle.training.n_calibration
     # The margin is for rounding: a level of 0.05 reaches the p-value 1 / 20.
-    ranks = np.floor(np.array(check.levels) * (n_calibration + 1) + 1e-9).astype(int)
-    low, high = chance_range(ranks, n_calibration, evaluation.image_level.n_normal)
+    ranks = np.floor(np.array(check.levels) * (check.n + 1) + 1e-9).astype(int)
+    low, high = chance_range(ranks, check.n, evaluation.image_level.n_normal)
     axes.fill_between(check.levels, low, high, color=_BAND, linewidth=0, label="95 % by chance")
     axes.plot([0, 1], [0, 1], color=_FAINT, linestyle=":", label="as expected")
     axes.plot(check.levels, check.achieved, color=_NORMAL, label="normal images here")
