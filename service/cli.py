@@ -3,7 +3,7 @@
 Their options are made from the settings; secrets are no options, as a list of processes shows them.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -11,7 +11,12 @@ from wscxr.errors import DataError
 from wscxr.options import SettingOption, given_settings, options_of, settings_command, validated
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from service.pacs.bridge import Analyser
     from service.pacs.settings import PacsSettings
+
+T = TypeVar("T")
 
 app = typer.Typer()
 pacs = typer.Typer(
@@ -26,7 +31,7 @@ app.add_typer(keys, name="keys")
 _PACS_SETTINGS = "service.pacs.settings:PacsSettings"
 _ARCHIVE = ("url", "kind", "user", "password_file", "token_file", "ca_file")
 _STATE = ("state", "archive")
-_SERVICE = ("service_url", "service_key_file", "model", "modalities")
+_SERVICE = ("service_url", "service_key_file", "in_process", "model", "modalities")
 
 
 def serve_options() -> list[SettingOption]:
@@ -93,7 +98,7 @@ def watch(context: typer.Context) -> None:
 
     from service.pacs.commands import watch as run
 
-    asyncio.run(run(settings))
+    asyncio.run(_with_analyser(settings, lambda analyser: run(settings, analyser)))
 
 
 @pacs.command(
@@ -111,7 +116,8 @@ def analyze(
     from service.pacs.bridge import Ending
     from service.pacs.commands import analyse
 
-    done = asyncio.run(analyse(settings, study))
+    work = _with_analyser(settings, lambda analyser: analyse(settings, study, analyser))
+    done = asyncio.run(work)
     for item in done:
         typer.echo(_line(item.instance.sop, item.outcome.ending, item.outcome.code))
     failed = sum(item.outcome.ending is Ending.FAILED for item in done)
@@ -124,7 +130,10 @@ def analyze(
     epilog="Example: `wscxr pacs failed --url http://pacs:8042`",
 )
 def failed(context: typer.Context) -> None:
-    """List what failed for good: number, time, code, Study Instance UID."""
+    """List what failed for good: number, time, code, Study Instance UID, request id.
+
+    Under the request id the log of the scoring service says what happened.
+    """
     settings = _pacs_settings(context)
     from datetime import UTC, datetime
 
@@ -132,7 +141,7 @@ def failed(context: typer.Context) -> None:
 
     for item in failures(settings):
         at = datetime.fromtimestamp(item.at, UTC).isoformat(timespec="seconds")
-        typer.echo(_line(str(item.id), at, item.code, item.study))
+        typer.echo(_line(str(item.id), at, item.code, item.study, item.request_id))
 
 
 @pacs.command(
@@ -152,7 +161,8 @@ def retry(
     from service.pacs.bridge import Ending
     from service.pacs.commands import retry as run
 
-    done = asyncio.run(run(settings, number))
+    work = _with_analyser(settings, lambda analyser: run(settings, number, analyser))
+    done = asyncio.run(work)
     for item, outcome in done:
         typer.echo(_line(str(item.id), outcome.ending, outcome.code))
     failed = sum(outcome.ending is Ending.FAILED for _, outcome in done)
@@ -168,6 +178,20 @@ def _pacs_settings(context: typer.Context) -> "PacsSettings":
     settings = validated(PacsSettings, given)
     configure_logging(settings.log_level)
     return settings
+
+
+async def _with_analyser(
+    settings: "PacsSettings", work: "Callable[[Analyser | None], Awaitable[T]]"
+) -> T:
+    """Do some work with a model in this process where the settings say so, else with None."""
+    if not settings.in_process:
+        return await work(None)
+    # Not above: the bridge alone loads no PyTorch.
+    from service.scoring.analyser import loaded_analyser
+    from service.settings import Settings
+
+    async with loaded_analyser(validated(Settings, {}), settings.model) as analyser:
+        return await work(analyser)
 
 
 def _line(*fields: str | None) -> str:

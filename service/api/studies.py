@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID, uuid4
 
@@ -21,17 +20,13 @@ from service.errors import (
     JobNotFound,
     PacsNotConfigured,
     QueueFull,
-    ServiceError,
-    TryLater,
 )
 from service.http.problems import problems
-from service.pacs.errors import AnalyserFault, AnalyserUnavailable, Refused
-from service.scoring.analysis import render_dicom
+from service.scoring.analyser import PipelineAnalyser
 from service.scoring.pipeline import Pipeline
 from service.settings import Settings
-from wscxr.errors import ImageError, WscxrError
+from wscxr.errors import WscxrError
 from wscxr.options import validated
-from wscxr.results.dicom.identity import ResultKind
 
 if TYPE_CHECKING:
     from service.pacs.settings import PacsSettings
@@ -63,29 +58,6 @@ class Job(BaseModel):
     )
     code: str | None = Field(default=None, description="Why the whole study failed.")
     instances: list[JobInstance] = Field(default=[], description="Empty until the job ended.")
-
-
-class PipelineAnalyser:
-    """Scores with a loaded model, in this process. See `service.pacs.bridge.Analyser`."""
-
-    def __init__(self, pipeline: Pipeline, kinds: Sequence[ResultKind]) -> None:
-        self._pipeline = pipeline
-        self._kinds = kinds
-
-    async def analyse(self, data: bytes) -> list[bytes]:
-        """See `service.pacs.bridge.Analyser.analyse`."""
-        try:
-            _, files = await self._pipeline.analyse(data, render_dicom(self._kinds))
-        except ImageError as error:
-            raise Refused(error.code) from error
-        except TryLater as error:
-            raise AnalyserUnavailable from error
-        except ServiceError as error:
-            raise AnalyserFault from error
-        return files
-
-    async def probe(self) -> None:
-        """See `service.pacs.bridge.Analyser.probe`; a loaded model always works."""
 
 
 class StudyJobs:

@@ -5,11 +5,17 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 from service.multipart import dicom_files
 from service.pacs.dicomweb import DicomWeb, Instance
-from service.pacs.errors import AnalyserFault, AnalyserRefuses, InstanceGone, Refused
+from service.pacs.errors import (
+    AnalyserFault,
+    AnalyserRefuses,
+    InstanceGone,
+    Refused,
+    ServerFault,
+)
 from service.pacs.transport import Answer, Server
 from wscxr.errors import MultiFrameImage, OutOfScope, WrongModality
 from wscxr.results.dicom.identity import is_own_result
@@ -44,10 +50,26 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the work on an instance ended, and the code that says why it was skipped or failed."""
+    """How the work on an instance ended.
+
+    Attributes
+    ----------
+    ending
+        How.
+    code
+        Why it was skipped or failed.
+    request_id
+        Id of the scoring service's answer to what failed, for its log.
+    """
 
     ending: Ending
     code: str | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def failed(cls, error: Refused | ServerFault) -> Self:
+        """The outcome of an instance that failed for good."""
+        return cls(Ending.FAILED, error.reason, error.request_id)
 
 
 class Analyser(Protocol):
@@ -93,9 +115,9 @@ class ServiceAnalyser:
         try:
             files = dicom_files(answer.content_type, answer.body)
         except ValueError:
-            raise AnalyserFault from None
+            raise AnalyserFault(answer.request_id) from None
         if not files:
-            raise AnalyserFault
+            raise AnalyserFault(answer.request_id)
         return files
 
     async def probe(self) -> None:
@@ -192,10 +214,10 @@ _TOO_SLOW = 408
 def _refusal(answer: Answer) -> Exception:
     code = _problem_code(answer.body)
     if answer.status == _TOO_SLOW:
-        return AnalyserFault()
+        return AnalyserFault(answer.request_id)
     if answer.status in _SETUP_STATUS or code in _SETUP_CODES:
         return AnalyserRefuses()
-    return Refused(code or f"http_{answer.status}")
+    return Refused(code or f"http_{answer.status}", answer.request_id)
 
 
 def _problem_code(body: bytes) -> str | None:

@@ -7,12 +7,15 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from service.pacs.bridge import Analyser, Bridge, Ending, Outcome, ServiceAnalyser
+from service.pacs.bridge import Analyser, Bridge, Outcome, ServiceAnalyser
 from service.pacs.dicomweb import DicomWeb, Instance, is_uid
 from service.pacs.errors import PacsError, Refused, ServerFault, StudyNotFound
-from service.pacs.feeds import Feed, OrthancFeed, QidoFeed
+from service.pacs.feeds import Feed
+from service.pacs.lease import sole_watcher
 from service.pacs.monitor import PacsMetrics, monitoring
-from service.pacs.retries import Retries
+from service.pacs.orthanc import OrthancFeed
+from service.pacs.qido import QidoFeed
+from service.pacs.retries import Retries, Stopping
 from service.pacs.settings import PacsSettings
 from service.pacs.state import Failure, State
 from service.pacs.transport import Server, archive_server, service_server
@@ -30,8 +33,13 @@ class Analysed:
     outcome: Outcome
 
 
-async def watch(settings: PacsSettings) -> None:
-    """Follow the archive until SIGTERM or SIGINT.
+async def watch(settings: PacsSettings, analyser: Analyser | None = None) -> None:
+    """Follow the archive until SIGTERM or SIGINT; where another watcher does, wait for its end.
+
+    Parameters
+    ----------
+    analyser
+        Scores in place of the scoring service.
 
     Raises
     ------
@@ -49,10 +57,28 @@ async def watch(settings: PacsSettings) -> None:
         if settings.metrics_port is not None:
             listening = monitoring(metrics, settings.metrics_host, settings.metrics_port)
             logger.info("monitoring", extra={"port": stack.enter_context(listening)})
-        async with _watcher(settings, stop, metrics, patient=True) as watcher:
+        await _watch_alone(settings, stop, metrics, analyser)
+    logger.info("stopped")
+
+
+async def _watch_alone(
+    settings: PacsSettings, stop: asyncio.Event, metrics: PacsMetrics, analyser: Analyser | None
+) -> None:
+    def waiting(holder: str) -> None:
+        metrics.active = holder
+        logger.info("another watcher is active", extra={"active": holder})
+
+    retries = make_retries(settings, stop, metrics, patient=True)
+    try:
+        async with (
+            sole_watcher(settings.state, waiting, retries.pause),
+            _watcher(settings, retries, metrics, analyser) as watcher,
+        ):
+            metrics.active = None
             logger.info("watching", extra={"kind": settings.kind, "workers": settings.workers})
             await watcher.run(stop, settings.shutdown_timeout_s)
-    logger.info("stopped")
+    except Stopping:
+        pass  # before it was its turn
 
 
 async def analyse(
@@ -109,13 +135,17 @@ def failures(settings: PacsSettings) -> list[Failure]:
         return state.failures()
 
 
-async def retry(settings: PacsSettings, number: int | None) -> list[tuple[Failure, Outcome]]:
+async def retry(
+    settings: PacsSettings, number: int | None, analyser: Analyser | None = None
+) -> list[tuple[Failure, Outcome]]:
     """Work again on what failed; what fails again stays on the list.
 
     Parameters
     ----------
     number
         `Failure.id` of one failure; None for all.
+    analyser
+        Scores in place of the scoring service.
 
     Raises
     ------
@@ -127,7 +157,9 @@ async def retry(settings: PacsSettings, number: int | None) -> list[tuple[Failur
     chosen = [item for item in failures(settings) if number in (None, item.id)]
     if number is not None and not chosen:
         raise DataError("no failure has that number; see `wscxr pacs failed`")
-    async with _watcher(settings, asyncio.Event(), PacsMetrics(), patient=False) as watcher:
+    metrics = PacsMetrics()
+    retries = make_retries(settings, asyncio.Event(), metrics, patient=False)
+    async with _watcher(settings, retries, metrics, analyser) as watcher:
         return [(item, await watcher.work_on(item.key)) for item in chosen]
 
 
@@ -145,7 +177,10 @@ def make_retries(
 
     def note(error: PacsError) -> None:
         metrics.failing(error)
-        logger.warning("trying again", extra={"code": error.code, "reason": str(error)})
+        facts = {"code": error.code, "reason": str(error)}
+        if isinstance(error, ServerFault) and error.request_id is not None:
+            facts["request_id"] = error.request_id
+        logger.warning("trying again", extra=facts)
 
     return Retries(
         stop,
@@ -174,9 +209,12 @@ def _state(settings: PacsSettings, *, create: bool = True) -> contextlib.closing
 
 @contextlib.asynccontextmanager
 async def _watcher(
-    settings: PacsSettings, stop: asyncio.Event, metrics: PacsMetrics, *, patient: bool
+    settings: PacsSettings,
+    retries: Retries,
+    metrics: PacsMetrics,
+    analyser: Analyser | None,
 ) -> AsyncIterator[Watcher]:
-    """A watcher of the PACS that has the scoring service score."""
+    """A watcher of the PACS that has the scoring service score where no analyser is given."""
     async with _connected(settings) as (server, service):
         with _state(settings) as state:
             archive = make_dicomweb(settings, server)
@@ -184,14 +222,21 @@ async def _watcher(
             if settings.kind == "orthanc":
                 feed = OrthancFeed(server, state, from_now=settings.start == "now")
             else:
-                feed = QidoFeed(archive, state, settings.modalities, settings.since_days)
-            analyser = ServiceAnalyser(service, settings.model)
+                feed = QidoFeed(
+                    archive,
+                    state,
+                    settings.modalities,
+                    start=settings.start or "window",
+                    since_days=settings.since_days,
+                    rescan_s=settings.rescan_s,
+                )
+            analyser = analyser or ServiceAnalyser(service, settings.model)
             yield Watcher(
                 feed,
                 Bridge(archive, analyser, settings.modalities),
                 state,
                 metrics,
-                make_retries(settings, stop, metrics, patient=patient),
+                retries,
                 workers=settings.workers,
                 poll_s=settings.poll_s,
             )
@@ -201,4 +246,4 @@ async def _outcome(bridge: Bridge, retries: Retries, instance: Instance) -> Outc
     try:
         return await retries.run(lambda: bridge.process(instance), bridge.probe)
     except (Refused, ServerFault) as error:
-        return Outcome(Ending.FAILED, error.reason)
+        return Outcome.failed(error)

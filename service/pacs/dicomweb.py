@@ -101,14 +101,20 @@ class DicomWeb:
         """Collect all matches of a QIDO-RS query, each once, in the DICOM JSON model."""
         found: dict[tuple[str, ...], dict[str, Any]] = {}
         while True:
-            query = {**params, "limit": _PAGE, "offset": len(found)}
-            answer = await self._server.send("GET", self._root + path, params=query, headers=_JSON)
-            page = [] if answer.status in _NONE else self._objects(answer)
+            page = await self.page(path, params, len(found))
             known = len(found)
             found |= {tuple(first(item, uid) for uid in _UIDS): item for item in page}
             # A server that ignores the offset sends its first page again and again.
             if len(found) == known:
                 return list(found.values())
+
+    async def page(
+        self, path: str, params: Mapping[str, str | int], offset: int
+    ) -> list[dict[str, Any]]:
+        """Read one page of the matches of a QIDO-RS query, from a match on; empty at the end."""
+        query = {**params, "limit": _PAGE, "offset": offset}
+        answer = await self._server.send("GET", self._root + path, params=query, headers=_JSON)
+        return [] if answer.status in _NONE else self._objects(answer)
 
     async def instances(
         self, study: str, modalities: Sequence[str] | None = None

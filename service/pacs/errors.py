@@ -52,7 +52,17 @@ class StateUnwritable(ServerUnavailable):
 
 
 class ServerFault(PacsError):
-    """A server failed, perhaps on this instance alone; the bridge tries a few times."""
+    """A server failed, perhaps on this instance alone; the bridge tries a few times.
+
+    Parameters
+    ----------
+    request_id
+        Id of the server's answer, for its log; None where it gave none.
+    """
+
+    def __init__(self, request_id: str | None = None) -> None:
+        super().__init__()
+        self.request_id = request_id
 
 
 class ArchiveFault(ServerFault):
@@ -92,13 +102,16 @@ class Refused(PacsError):
     ----------
     reason
         Stable code: that of the scoring service, or one of the bridge.
+    request_id
+        Id of the scoring service's answer, for its log; None where it was not asked.
     """
 
     code = "analysis_refused"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, request_id: str | None = None) -> None:
         super().__init__(f"the instance cannot be analysed: {reason}")
         self._reason = reason
+        self.request_id = request_id
 
     @property
     def reason(self) -> str:

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from service.http.connections import limited_protocol
 from service.pacs.bridge import Ending, Outcome
 from service.pacs.errors import PacsError
+from service.pacs.feeds import Coverage
 
 STARTING = "starting"
 """Stands for the code of a failure until the archive has answered for the first time."""
@@ -40,11 +41,17 @@ class PacsMetrics:
         That registry.
     trouble
         Code of the last failure; None once something works again; `STARTING` at first.
+    active
+        ``host/process id`` of the watcher that works while this one waits; None when this one does.
+    coverage
+        What the feed covers; None where the archive itself says what arrives.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.trouble: str | None = STARTING
+        self.active: str | None = None
+        self.coverage: Coverage | None = None
         ProcessCollector(registry=self.registry)
         self._instances = Counter(
             "wscxr_pacs_instances",
@@ -77,6 +84,24 @@ class PacsMetrics:
             "When the archive last answered or an instance was last finished.",
             registry=self.registry,
         )
+        self._working = Gauge(
+            "wscxr_pacs_active",
+            "1 for the watcher that works, 0 for one that waits for it to end.",
+            registry=self.registry,
+        )
+        self._working.set_function(lambda: float(self.active is None))
+        self._left_out = Gauge(
+            "wscxr_pacs_outside_window",
+            "Studies that were there before the watcher, outside its window, and are left out.",
+            registry=self.registry,
+        )
+        self._left_out.set_function(lambda: self.coverage.left_out if self.coverage else 0.0)
+        self._seen_at = Gauge(
+            "wscxr_pacs_last_scan_timestamp_seconds",
+            "When a DICOMweb server's studies were last looked at altogether; 0 before the first.",
+            registry=self.registry,
+        )
+        self._seen_at.set_function(lambda: (self.coverage.seen_at or 0.0) if self.coverage else 0.0)
         self._oldest: float | None = None
         self._lag.set_function(self._age)
         self._seen: LRUCache[tuple[str, Ending], None] = LRUCache(_STUDIES)
@@ -99,7 +124,9 @@ class PacsMetrics:
         self.trouble = None
         self._success.set_to_current_time()
 
-    def waiting(self, backlog: int, oldest: float | None, failed: int) -> None:
+    def waiting(
+        self, backlog: int, oldest: float | None, failed: int, coverage: Coverage | None
+    ) -> None:
         """Record what is not finished.
 
         Parameters
@@ -110,7 +137,10 @@ class PacsMetrics:
             When the oldest was seen, by the monotonic clock; None when all is finished.
         failed
             How many instances failed for good.
+        coverage
+            As `Feed.coverage`.
         """
+        self.coverage = coverage
         self._backlog.set(backlog)
         self._failed.set(failed)
         self._oldest = oldest
@@ -124,7 +154,8 @@ def monitoring(metrics: PacsMetrics, host: str, port: int) -> Iterator[int]:
     """Answer ``/metrics`` and ``/health``, in a thread of their own, until the block ends.
 
     Health is 200 while the last try of anything worked, else 503 with the code of the failure;
-    `STARTING` stands for one until the archive has answered.
+    `STARTING` stands for one until the archive has answered. A watcher that waits for another to
+    end is healthy, and names the active one.
 
     Yields
     ------
@@ -141,11 +172,19 @@ def monitoring(metrics: PacsMetrics, host: str, port: int) -> Iterator[int]:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def health(_: Request) -> JSONResponse:
-        trouble = metrics.trouble
+        trouble = None if metrics.active else metrics.trouble
+        status = "failing"
         if trouble is None:
-            return JSONResponse({"status": "ok", "code": None})
-        status = "starting" if trouble == STARTING else "failing"
-        return JSONResponse({"status": status, "code": trouble}, 503)
+            status = "waiting" if metrics.active else "ok"
+        elif trouble == STARTING:
+            status = STARTING
+        content: dict[str, str | int | None] = {"status": status, "code": trouble}
+        if metrics.active is not None:
+            content["active"] = metrics.active
+        elif metrics.coverage is not None:
+            content["outside_window"] = metrics.coverage.left_out
+            content["scanned"] = metrics.coverage.seen_at is not None
+        return JSONResponse(content, 200 if trouble is None else 503)
 
     async def not_found(*_: object) -> JSONResponse:
         return JSONResponse({"code": "not_found"}, 404)

@@ -54,6 +54,11 @@ class PacsSettings(BaseSettings):
     )
     service_key: SecretStr | None = Field(default=None, description="Its API key.")
     service_key_file: Path | None = Field(default=None, description="File with that key.")
+    in_process: bool = Field(
+        default=False,
+        description="Score with a model in this process, by the settings of the service "
+        "(WSCXR_MODEL_STORE and so on), in place of the scoring service.",
+    )
     model: str | None = Field(
         default=None,
         description="Model to score with, if the service has several.",
@@ -73,12 +78,18 @@ class PacsSettings(BaseSettings):
         description="Name that the state file knows the archive by; by default, its address.",
         json_schema_extra={"metavar": "NAME"},
     )
-    start: Literal["beginning", "now"] = Field(
-        default="beginning",
-        description="Orthanc, empty state: take what is in the archive already, or not.",
+    start: Literal["beginning", "window", "now"] | None = Field(
+        default=None,
+        description="Empty state: take of what is in the archive already all (default with "
+        "orthanc), what since_days covers or has no date (default with dicomweb), or nothing.",
     )
     since_days: PositiveInt = Field(
-        default=3, description="DICOMweb: largest age of a study date, in days."
+        default=3,
+        description="DICOMweb: studies up to this age by their date, in days, are looked for at "
+        "every poll, and all others every rescan_s.",
+    )
+    rescan_s: PositiveFloat = Field(
+        default=60, description="DICOMweb: pause between two scans of all studies, in seconds."
     )
     poll_s: PositiveFloat = Field(default=2, description="Pause when nothing arrived, in seconds.")
     workers: PositiveInt = Field(default=4, le=64, description="Instances under way at once.")
@@ -124,6 +135,8 @@ class PacsSettings(BaseSettings):
         for url in (self.url, self.service_url):
             if url.username or url.password or url.query or url.fragment:
                 raise ValueError("an address must hold no credentials, query or fragment")
+        if self.kind == "orthanc" and self.start == "window":
+            raise ValueError("start=window is for kind=dicomweb: Orthanc says itself what arrives")
         if self.ca_file is not None and not self.ca_file.is_file():
             raise ValueError("ca_file is not a file")
         return self

@@ -1,4 +1,4 @@
-"""What the watcher remembers from one run to the next: its cursor, and what failed."""
+"""What the watcher remembers from one run to the next: cursor, what is done, and what failed."""
 
 import hashlib
 import sqlite3
@@ -11,25 +11,45 @@ from typing import Any
 
 from service.pacs.errors import StateError, StateUnwritable
 
-_VERSION = 1
-# The table of failures keeps the name it had in version 1.
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE cursor (archive TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
-CREATE TABLE done (archive TEXT, digest BLOB, PRIMARY KEY (archive, digest)) STRICT, WITHOUT ROWID;
-CREATE TABLE set_aside (
+_VERSION = 2
+_FAILED = """
+CREATE TABLE failed (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     archive TEXT NOT NULL,
     key TEXT NOT NULL,
     study TEXT,
     code TEXT NOT NULL,
     at REAL NOT NULL,
+    request_id TEXT,
     UNIQUE (archive, key)
 ) STRICT;
+"""
+_STUDIES = """
+CREATE TABLE studies (
+    archive TEXT,
+    digest BLOB,
+    size TEXT NOT NULL,
+    left_out INTEGER NOT NULL,
+    PRIMARY KEY (archive, digest)
+) STRICT, WITHOUT ROWID;
+"""
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE cursor (archive TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+CREATE TABLE done (archive TEXT, digest BLOB, PRIMARY KEY (archive, digest)) STRICT, WITHOUT ROWID;
+{_FAILED}{_STUDIES}
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
-_TABLES = ("cursor", "done", "set_aside")
+_FROM_1 = f"""
+BEGIN IMMEDIATE;
+{_FAILED}{_STUDIES}
+INSERT INTO failed SELECT *, NULL FROM set_aside;
+DROP TABLE set_aside;
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""  # noqa: S608 - names of our tables
+_TABLES = ("cursor", "done", "failed", "studies")
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,8 @@ class Failure:
         Stable code of the reason.
     at
         When it failed, in seconds since 1970.
+    request_id
+        Id of the scoring service's last answer, for its log; None when it was not asked.
     """
 
     id: int
@@ -55,6 +77,23 @@ class Failure:
     study: str | None
     code: str
     at: float
+    request_id: str | None
+
+
+@dataclass(frozen=True)
+class KnownStudy:
+    """A study in which nothing was left to do.
+
+    Attributes
+    ----------
+    size
+        Its number of instances then, as the archive says it; empty where it does not.
+    left_out
+        Whether it was there before the watcher and was never worked on.
+    """
+
+    size: str
+    left_out: bool
 
 
 class State:
@@ -142,27 +181,59 @@ class State:
         query = "SELECT 1 FROM done WHERE archive = ? AND digest = ?"
         return bool(self._run(query, self._archive, _digest(key)))
 
-    def fail(self, key: str, study: str | None, code: str) -> None:
-        """Record that an instance failed for good."""
+    def study(self, study: str) -> KnownStudy | None:
+        """Look up a study in which nothing was left to do, by its Study Instance UID."""
+        query = "SELECT size, left_out FROM studies WHERE archive = ? AND digest = ?"
+        found = self._run(query, self._archive, _digest(study))
+        return KnownStudy(found[0][0], bool(found[0][1])) if found else None
+
+    def know_study(self, study: str, size: str, *, left_out: bool = False) -> None:
+        """Record that nothing is left to do in a study; see `KnownStudy`.
+
+        Of the Study Instance UID only a digest is kept.
+        """
         self._run(
-            "INSERT INTO set_aside (archive, key, study, code, at) VALUES (?, ?, ?, ?, ?)"
+            "INSERT OR REPLACE INTO studies VALUES (?, ?, ?, ?)",
+            self._archive,
+            _digest(study),
+            size,
+            left_out,
+        )
+
+    def left_out(self) -> int:
+        """How many studies were there before the watcher and were never worked on."""
+        query = "SELECT count(*) FROM studies WHERE archive = ? AND left_out"
+        return int(self._run(query, self._archive)[0][0])
+
+    def fail(self, key: str, study: str | None, code: str, request_id: str | None = None) -> None:
+        """Record that an instance failed for good; arguments as the fields of `Failure`."""
+        self._run(
+            "INSERT INTO failed (archive, key, study, code, at, request_id)"
+            " VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET study = excluded.study, code = excluded.code,"
-            " at = excluded.at",
+            " at = excluded.at, request_id = excluded.request_id",
             self._archive,
             key,
             study,
             code,
             time.time(),
+            request_id,
         )
 
     def clear_failure(self, key: str) -> None:
         """Forget that an instance failed, if it did."""
-        self._run("DELETE FROM set_aside WHERE archive = ? AND key = ?", self._archive, key)
+        self._run("DELETE FROM failed WHERE archive = ? AND key = ?", self._archive, key)
 
     def failures(self) -> list[Failure]:
         """List what failed for good, oldest first."""
-        query = "SELECT id, key, study, code, at FROM set_aside WHERE archive = ? ORDER BY id"
+        query = (
+            "SELECT id, key, study, code, at, request_id FROM failed WHERE archive = ? ORDER BY id"
+        )
         return [Failure(*row) for row in self._run(query, self._archive)]
+
+    def count_failures(self) -> int:
+        """How many instances failed for good."""
+        return int(self._run("SELECT count(*) FROM failed WHERE archive = ?", self._archive)[0][0])
 
     def _run(self, statement: str, *values: str | bytes | float | None) -> list[tuple[Any, ...]]:
         try:
@@ -199,15 +270,17 @@ class State:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         if version == 0:
-            self._create()
+            self._change(_SCHEMA)
+        elif version == 1:
+            self._change(_FROM_1)
         elif version != _VERSION:
             raise StateError("the state file was written by another version")
 
-    def _create(self) -> None:
+    def _change(self, script: str) -> None:
         try:
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(script)
         except sqlite3.OperationalError:
-            # Another watcher was faster, or the file holds other tables.
+            # Another process was faster, or the file holds other tables.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:

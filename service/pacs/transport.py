@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 import httpx
 
@@ -24,11 +25,24 @@ _REFUSES = frozenset({401, 403, 407})
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, content type and body of an answer that is neither busy, refusing nor failing."""
+    """An answer that is neither busy, refusing nor failing.
+
+    Attributes
+    ----------
+    status
+        HTTP status.
+    content_type
+        Value of its Content-Type; empty where it has none.
+    body
+        Its body, after any content encoding.
+    request_id
+        Id that the server gave the request, where that is a UUID.
+    """
 
     status: int
     content_type: str
     body: bytes
+    request_id: str | None
 
 
 class Server:
@@ -92,34 +106,44 @@ class Server:
             async with self._http.stream(
                 method, path, params=params, headers=headers, content=content, files=files
             ) as response:
-                self._judge(response.status_code)
-                body = await self._read(response)
+                request_id = _request_id(response)
+                self._judge(response.status_code, request_id)
+                body = await self._read(response, request_id)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             raise self._unavailable from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError):
             # From None, here and above: their messages hold addresses with UIDs in them.
             raise self.fault from None
-        return Answer(response.status_code, response.headers.get("content-type", ""), body)
+        content_type = response.headers.get("content-type", "")
+        return Answer(response.status_code, content_type, body, request_id)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
-    def _judge(self, status: int) -> None:
+    def _judge(self, status: int, request_id: str | None) -> None:
         if status in _BUSY:
             raise self._unavailable
         if status in _REFUSES or 300 <= status < 400:
             raise self._refuses
         if status >= 500:
-            raise self.fault
+            raise self.fault(request_id)
 
-    async def _read(self, response: httpx.Response) -> bytes:
+    async def _read(self, response: httpx.Response, request_id: str | None) -> bytes:
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > self._max_bytes:
-                raise self.fault
+                raise self.fault(request_id)
         return bytes(body)
+
+
+def _request_id(response: httpx.Response) -> str | None:
+    try:
+        # Anything else might carry what is not to be logged or kept.
+        return str(UUID(response.headers.get("x-request-id", "")))
+    except ValueError:
+        return None
 
 
 def archive_server(settings: PacsSettings) -> Server:

@@ -107,7 +107,7 @@ class Watcher:
         except InstanceGone:
             outcome = Outcome(Ending.GONE)
         except (ServerFault, Refused) as error:
-            outcome = Outcome(Ending.FAILED, error.reason)
+            outcome = Outcome.failed(error)
         except (PacsError, Stopping):
             raise
         except Exception:
@@ -117,7 +117,7 @@ class Watcher:
 
         async def record() -> None:
             if outcome.ending is Ending.FAILED:
-                self._state.fail(key, study, outcome.code or "")
+                self._state.fail(key, study, outcome.code or "", outcome.request_id)
             else:
                 self._state.clear_failure(key)
 
@@ -126,6 +126,8 @@ class Watcher:
             self._metrics.working()
         self._metrics.ended(study, outcome)
         facts = {"instance": _digest(key), "outcome": outcome.ending.value, "code": outcome.code}
+        if outcome.request_id is not None:
+            facts["request_id"] = outcome.request_id
         logger.log(
             logging.WARNING if outcome.ending is Ending.FAILED else logging.INFO,
             "instance done",
@@ -188,7 +190,9 @@ class Watcher:
             self._feed.finished(self._pending[0].arrival)
             self._pending.popleft()
         oldest = self._pending[0].seen if self._pending else None
-        self._metrics.waiting(self._feed.backlog, oldest, len(self._state.failures()))
+        self._metrics.waiting(
+            self._feed.backlog, oldest, self._state.count_failures(), self._feed.coverage
+        )
 
     async def _drain(self, grace_s: float) -> None:
         tasks = [pending.task for pending in self._pending]

@@ -54,6 +54,11 @@ class Registry:
         """Start loading; the service answers meanwhile, but is not ready."""
         self._loading = asyncio.create_task(self._load())
 
+    async def loaded(self) -> None:
+        """Wait until loading has ended, well or not; `check_ready` knows which."""
+        if self._loading is not None:
+            await self._loading
+
     async def close(self) -> None:
         """Refuse new work, finish what is under way in a limited time, and end the threads."""
         self._closing = True

@@ -1,6 +1,6 @@
 """Orthanc, scorer and watchers, all real processes or sockets."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,11 @@ def watch(orthanc: Orthanc, scorer: Scorer, tmp_path: Path) -> Iterator[StartWat
     """Starts watchers; each name has a state and an output of its own."""
     started: list[WatcherProcess] = []
 
-    def start(name: str = "watcher", **settings: Any) -> WatcherProcess:
+    def start(
+        name: str = "watcher", own: Mapping[str, str] | None = None, **settings: Any
+    ) -> WatcherProcess:
         values = {key: str(value) for key, value in settings.items()}
-        started.append(WatcherProcess(orthanc, scorer, tmp_path / name, **values))
+        started.append(WatcherProcess(orthanc, scorer, tmp_path / name, own=own, **values))
         return started[-1]
 
     yield start

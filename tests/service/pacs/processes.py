@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,15 @@ from tests.service.pacs.scorer import Scorer
 from tests.service.serving import PATIENCE_S, clean_environment, wait_for
 
 
-def environment(archive: Orthanc, scorer: Scorer, folder: Path, **more: str) -> dict[str, str]:
+def environment(
+    archive: Orthanc,
+    scorer: Scorer,
+    folder: Path,
+    *,
+    own: Mapping[str, str] | None = None,
+    **more: str,
+) -> dict[str, str]:
+    """Settings of a watcher; `own` are other variables, by their whole names."""
     folder.mkdir(exist_ok=True)
     password = folder / "password"
     password.write_text(PASSWORD)
@@ -28,16 +37,22 @@ def environment(archive: Orthanc, scorer: Scorer, folder: Path, **more: str) -> 
         "max_pause_s": "0.5",
         **more,
     }
-    return clean_environment("WSCXR_PACS_", **settings)
+    return clean_environment("WSCXR_PACS_", **settings) | dict(own or {})
 
 
 def pacs(
-    command: list[str], archive: Orthanc, scorer: Scorer, folder: Path, **more: str
+    command: list[str],
+    archive: Orthanc,
+    scorer: Scorer,
+    folder: Path,
+    *,
+    own: Mapping[str, str] | None = None,
+    **more: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``wscxr pacs ...`` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "wscxr", "pacs", *command],
-        env=environment(archive, scorer, folder, **more),
+        env=environment(archive, scorer, folder, own=own, **more),
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -48,8 +63,16 @@ def pacs(
 class WatcherProcess:
     """``wscxr pacs watch``, with all it writes in one folder."""
 
-    def __init__(self, archive: Orthanc, scorer: Scorer, folder: Path, **more: str) -> None:
-        env = environment(archive, scorer, folder, **more)
+    def __init__(
+        self,
+        archive: Orthanc,
+        scorer: Scorer,
+        folder: Path,
+        *,
+        own: Mapping[str, str] | None = None,
+        **more: str,
+    ) -> None:
+        env = environment(archive, scorer, folder, own=own, **more)
         self.output = folder / "output"
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pydicom
 import uvicorn
@@ -21,8 +22,8 @@ from tests.service.serving import free_port, wait_for
 
 
 def study(seed: int, **attributes: Any) -> tuple[str, bytes]:
-    """SOP Instance UID and file of a study with one radiograph, of today."""
-    made = dataset(seed=seed, StudyDate=f"{datetime.now(UTC):%Y%m%d}", **attributes)
+    """SOP Instance UID and file of a study with one radiograph, of today unless given."""
+    made = dataset(seed=seed, **{"StudyDate": f"{datetime.now(UTC):%Y%m%d}", **attributes})
     return str(made.SOPInstanceUID), written(made)
 
 
@@ -67,7 +68,7 @@ class Scorer:
     """One server; it may be stopped and started again on the same port.
 
     ``pause_s`` slows every answer; ``calls`` holds the digest of every file sent; ``busy`` has it
-    answer 503.
+    answer 503. Each answer has a request id that follows from the file.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:
@@ -80,7 +81,7 @@ class Scorer:
         self.calls: list[str] = []
         self.headers: list[dict[str, str]] = []
         self._app = FastAPI()
-        self._app.post("/v1/predict/dicom")(self._predict)
+        self._app.post("/v1/predict/dicom")(self._identified)
         self._app.get("/health/ready")(self._ready)
 
     def start(self) -> None:
@@ -103,8 +104,17 @@ class Scorer:
     def _ready(self) -> dict[str, str]:
         return {"status": "ready"}
 
-    def _predict(self, request: Request, file: UploadFile) -> Response:
+    @staticmethod
+    def request_id(data: bytes) -> str:
+        return str(UUID(bytes=hashlib.sha256(data).digest()[:16]))
+
+    def _identified(self, request: Request, file: UploadFile) -> Response:
         data = file.file.read()
+        response = self._predict(request, data)
+        response.headers["X-Request-ID"] = self.request_id(data)
+        return response
+
+    def _predict(self, request: Request, data: bytes) -> Response:
         self.calls.append(hashlib.sha256(data).hexdigest())
         self.headers.append(dict(request.headers))
         time.sleep(self.pause_s)

@@ -20,7 +20,7 @@ def known(folder: Path, archive: str) -> Path:
     return path
 
 
-def test_the_bridge_loads_no_torch(tmp_path: Path) -> None:
+def test_the_bridge_loads_nothing_that_scores(tmp_path: Path) -> None:
     path = known(tmp_path, "http://127.0.0.1:1/")
     command = [sys.executable, "-m", "wscxr", "pacs", "failed", "--url", "http://127.0.0.1:1"]
     done = subprocess.run(
@@ -32,7 +32,9 @@ def test_the_bridge_loads_no_torch(tmp_path: Path) -> None:
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "service.pacs.watcher" in loaded
-    assert not loaded & {"torch", "torchvision", "fastapi", "highdicom"}
+    scoring = {"torch", "torchvision", "fastapi", "highdicom", "contourpy", "imagecodecs", "scipy"}
+    assert not loaded & scoring
+    assert not any(name.startswith(("service.scoring", "wscxr.model")) for name in loaded)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_an_archive_is_known_however_its_address_is_spelled(
     path = known(tmp_path, recorded)
     for _ in range(2):
         ran = run_cli("pacs", "failed", *asked, "--state", path)
-        assert (ran.code, ran.out.split()[2:]) == (0, ["corrupt_image", "1.2.3"])
+        assert (ran.code, ran.out.split()[2:]) == (0, ["corrupt_image", "1.2.3", "-"])
 
 
 @pytest.mark.parametrize("command", ["failed", "retry"])

@@ -1,6 +1,7 @@
 """The bridge with the real scoring service: its results, and its own route."""
 
 import io
+import json
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,11 +12,12 @@ import pytest
 from PIL import Image
 
 from service.app import create_app
+from service.logs import SafeJsonFormatter
 from tests.dicom_files import dataset
 from tests.service.pacs.conftest import StartWatcher
 from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
-from tests.service.pacs.processes import get
-from tests.service.pacs.scorer import studies, study
+from tests.service.pacs.processes import get, pacs
+from tests.service.pacs.scorer import Scorer, studies, study
 from tests.service.serving import PATIENCE_S, RunningServer, make_settings, running, wait_for
 from wscxr.errors import ConfigError
 from wscxr.results.dicom.identity import is_own_result
@@ -90,6 +92,65 @@ def test_the_service_analyses_a_study_on_request(
         assert len(orthanc.sops()) == 2 + KINDS
         unknown = httpx.post(f"{server.url}/v1/studies/1.2.3/analyze?wait=true", timeout=PATIENCE_S)
         assert unknown.json()["code"] == "study_not_found"
+
+
+def test_the_request_id_of_a_failure_leads_to_its_cause(
+    orthanc: Orthanc,
+    server: RunningServer,
+    scorer: Scorer,
+    watch: StartWatcher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("wscxr.results.dicom.make.make_results", broken)
+    _, data = study(8)
+    orthanc.stow([data])
+    watcher = watch(service_url=server.url, tries=1)
+    wait_for(lambda: "instance done" in watcher.output.read_text(), every_s=0.1)
+    assert watcher.stop() == 0
+    listed = pacs(["failed"], orthanc, scorer, tmp_path / "watcher")
+    *_, code, _, request_id = listed.stdout.strip().split("\t")
+    assert code == "analyser_fault"
+    [ended] = [line for line in watcher.output.read_text().splitlines() if "instance done" in line]
+    assert json.loads(ended)["request_id"] == request_id
+    [record] = [
+        record
+        for record in caplog.records
+        if record.exc_info and vars(record).get("request_id") == request_id
+    ]
+    assert record.exc_info is not None
+    said = SafeJsonFormatter().formatException(record.exc_info)
+    assert "ZeroDivisionError at " in said
+    assert "broken" in said
+
+
+@pytest.mark.slow
+def test_one_process_does_it_all(
+    orthanc: Orthanc, store: Path, scorer: Scorer, watch: StartWatcher, tmp_path: Path
+) -> None:
+    some = studies(2)
+    orthanc.stow(list(some.values()))
+    environment = {"MODEL_STORE": store, "DEVICE": "cpu", "DICOM_RESULTS": '["sc","sr"]'}
+    own = {f"WSCXR_{name}": str(value) for name, value in environment.items()}
+    watcher = watch(in_process=True, own=own)
+    wait_for(lambda: len(orthanc.sops()) == len(some) * (1 + KINDS), every_s=0.1)
+    assert watcher.stop() == 0
+    assert scorer.calls == []
+    uid = str(dataset(seed=0).StudyInstanceUID)
+    again = pacs(
+        ["analyze", "--study", uid, "--in-process"], orthanc, scorer, tmp_path / "watcher", own=own
+    )
+    assert sorted(line.split("\t")[1] for line in again.stdout.splitlines()) == [
+        *["own"] * KINDS,
+        "present",
+    ]
+    missing = watch("missing", in_process=True, own={**own, "WSCXR_MODEL": "missing"})
+    assert missing.process.wait(PATIENCE_S) == 1
+    assert "bundle_not_found" in missing.output.read_text()
 
 
 def test_settings_of_the_pacs_are_checked_at_start(

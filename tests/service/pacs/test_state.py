@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import hashlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from service.pacs.feeds import Arrival
 from service.pacs.monitor import STARTING, PacsMetrics
 from service.pacs.retries import Retries
 from service.pacs.settings import PacsSettings
-from service.pacs.state import State
+from service.pacs.state import Failure, State
 from service.pacs.watcher import Watcher
 
 ARCHIVE = "http://pacs/"
@@ -105,6 +107,10 @@ class OneArrival:
     def backlog(self) -> int:
         return int(not self.done)
 
+    @property
+    def coverage(self) -> None:
+        return None
+
 
 class Works(Bridge):
     """A bridge on which everything works."""
@@ -151,3 +157,34 @@ def test_the_watcher_goes_on_when_space_is_back(state: State) -> None:
         await running
 
     asyncio.run(main())
+
+
+def test_a_state_of_version_1_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    archive = hashlib.sha256(ARCHIVE.encode()).hexdigest()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(_VERSION_1)
+        db.execute("INSERT INTO cursor VALUES (?, 42)", [archive])
+        failed = [archive, "key", "1.2.3", "corrupt_image", 1.5]
+        db.execute("INSERT INTO set_aside VALUES (7, ?, ?, ?, ?, ?)", failed)
+        db.commit()
+    for _ in range(2):
+        with contextlib.closing(State(path, ARCHIVE, create=False)) as state:
+            assert state.cursor == 42
+            assert state.failures() == [Failure(7, "key", "1.2.3", "corrupt_image", 1.5, None)]
+
+
+_VERSION_1 = """
+CREATE TABLE cursor (archive TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+CREATE TABLE done (archive TEXT, digest BLOB, PRIMARY KEY (archive, digest)) STRICT, WITHOUT ROWID;
+CREATE TABLE set_aside (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    archive TEXT NOT NULL,
+    key TEXT NOT NULL,
+    study TEXT,
+    code TEXT NOT NULL,
+    at REAL NOT NULL,
+    UNIQUE (archive, key)
+) STRICT;
+PRAGMA user_version = 1;
+"""

@@ -155,8 +155,9 @@ def test_failures_are_listed_and_stop_nobody(
     folder = tmp_path / "watcher"
     listed = pacs(["failed"], orthanc, scorer, folder)
     assert listed.returncode == 0, listed.stderr
-    number, _, code, _ = listed.stdout.strip().split("\t")
+    number, _, code, _, request_id = listed.stdout.strip().split("\t")
     assert code == "corrupt_image"
+    assert request_id == scorer.request_id(corrupt)
     again = pacs(["retry", number], orthanc, scorer, folder)
     assert again.returncode == 3
     assert "failed\tcorrupt_image" in again.stdout
@@ -240,6 +241,6 @@ def _cut(seed: int) -> tuple[str, bytes]:
 def _failed_codes(tmp_path: Path) -> list[str]:
     try:
         with contextlib.closing(sqlite3.connect(tmp_path / "watcher" / "state.sqlite3")) as db:
-            return [code for (code,) in db.execute("SELECT code FROM set_aside")]
+            return [code for (code,) in db.execute("SELECT code FROM failed")]
     except sqlite3.OperationalError:
         return []  # not there yet

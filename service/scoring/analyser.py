@@ -1,0 +1,76 @@
+"""Scoring for the bridge to a PACS with a model in this process, in place of one over HTTP."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from service.errors import NotReady, TryLater
+from service.http.problems import to_problem
+from service.pacs.errors import AnalyserFault, AnalyserUnavailable, Refused
+from service.prometheus import Metrics
+from service.scoring.analysis import render_dicom
+from service.scoring.pipeline import Pipeline
+from service.scoring.registry import Registry
+from service.settings import Settings
+from wscxr.errors import ImageError
+from wscxr.results.dicom.identity import ResultKind
+
+logger = logging.getLogger(__name__)
+
+
+class PipelineAnalyser:
+    """Scores with a loaded model. See `service.pacs.bridge.Analyser`."""
+
+    def __init__(self, pipeline: Pipeline, kinds: Sequence[ResultKind]) -> None:
+        self._pipeline = pipeline
+        self._kinds = kinds
+
+    async def analyse(self, data: bytes) -> list[bytes]:
+        """See `service.pacs.bridge.Analyser.analyse`."""
+        result_id = uuid4()
+        render = render_dicom(self._kinds)
+        try:
+            _, files = await self._pipeline.analyse(data, render, result_id=result_id)
+        except ImageError as error:
+            raise Refused(error.code, str(result_id)) from error
+        except TryLater as error:
+            raise AnalyserUnavailable from error
+        except Exception as error:
+            # As over HTTP: logged with class and place under the id, and tried again.
+            code = to_problem(error, str(result_id)).code
+            logger.warning("analysis failed", extra={"request_id": str(result_id), "code": code})
+            raise AnalyserFault(str(result_id)) from error
+        return files
+
+    async def probe(self) -> None:
+        """See `service.pacs.bridge.Analyser.probe`; a loaded model always works."""
+
+
+@asynccontextmanager
+async def loaded_analyser(settings: Settings, model: str | None) -> AsyncIterator[PipelineAnalyser]:
+    """Load models as the service does, and score with one of them until the block ends.
+
+    Parameters
+    ----------
+    model
+        Its name; None for the default one.
+
+    Raises
+    ------
+    SystemExit
+        The models cannot be loaded; the log has the reason.
+    ModelNotFound, ModelRequired
+        See `Registry.get`.
+    """
+    registry = Registry(settings, Metrics(), stop=lambda: None)
+    registry.start()
+    try:
+        await registry.loaded()
+        try:
+            pipeline = registry.get(model)
+        except NotReady:
+            raise SystemExit(1) from None
+        yield PipelineAnalyser(pipeline, settings.dicom_results)
+    finally:
+        await registry.close()
