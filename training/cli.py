@@ -1,4 +1,4 @@
-"""The commands of training: train, evaluate, pretrain, reproduce, phantoms.
+"""The commands of training: train, calibrate, evaluate, pretrain, reproduce, phantoms.
 
 Settings become options by `wscxr.options`. Heavy modules are imported inside the commands, so that
 ``--help`` answers at once.
@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from training.calibrate.cli import EXAMPLE as CALIBRATE_EXAMPLE
+from training.calibrate.cli import calibrate
 from wscxr.console import Tracker, progress_bars, stderr, warn
 from wscxr.errors import ConfigError
 from wscxr.options import (
@@ -56,6 +58,7 @@ pretrain_app = typer.Typer(
     cls=_Networks, help="Train a network that detectors are built on.", no_args_is_help=True
 )
 app.add_typer(pretrain_app, name="pretrain")
+app.command(epilog=CALIBRATE_EXAMPLE)(calibrate)
 
 
 @app.command(

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import norm
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
@@ -73,6 +74,26 @@ def fit_ood(
     # Above 0, even where all images are the same.
     scorer.threshold.fill_(max(*thresholds, 1e-6))
     return scorer
+
+
+def site_threshold(distances: NDArray[np.floating], *, labelled: bool) -> float:
+    """OOD threshold by which a site's own radiographs are like the training images.
+
+    `MARGIN` times the `LEVEL` quantile of their distances, as in `fit_ood`. Of unlabelled images,
+    where there may be other things than chests among the farthest, that quantile is taken from
+    median and upper quartile, as if the distances were normally distributed.
+
+    Parameters
+    ----------
+    distances
+        Of the site's images, by `OodScorer.distance`, floats of shape (n,), n >= 1.
+    labelled
+        Whether each is known to be a radiograph of a chest.
+    """
+    if labelled:
+        return MARGIN * float(np.quantile(distances, LEVEL))
+    middle, upper = np.quantile(distances, (0.5, 0.75))
+    return MARGIN * float(middle + (upper - middle) * norm.ppf(LEVEL) / norm.ppf(0.75))
 
 
 def _describe(maps: Tensor) -> Tensor:

@@ -52,12 +52,27 @@ def find_samples(folder: Path, label: Label) -> list[Sample]:
     NotEnoughImages
         It holds no image.
     """
+    return [Sample(path, label) for path in image_files(folder)]
+
+
+def image_files(folder: Path | None) -> list[Path]:
+    """The image files below a folder, in the order of their paths; none where none is given.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist.
+    NotEnoughImages
+        It holds no image.
+    """
+    if folder is None:
+        return []
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     found = find_images(folder)
     if not found:
         raise NotEnoughImages(f"{folder} holds no PNG, JPEG or DICOM file")
-    return [Sample(path, label) for path in found]
+    return found
 
 
 def read_rows(file: Path, columns: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
