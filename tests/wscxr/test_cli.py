@@ -19,7 +19,7 @@ from tests.helpers import CPU, Ran, encode, folder_content, noise, one_line_erro
 from training.config import TrainConfig
 from training.methods.settings import Wscxr
 from wscxr.bundle.bundle import Bundle
-from wscxr.bundle.manifest import BundleManifest
+from wscxr.bundle.manifest import BundleManifest, Population
 from wscxr.bundle.store import read_manifest
 from wscxr.imaging import read_radiograph
 
@@ -110,10 +110,14 @@ def test_every_setting_can_be_given_as_an_option(phantoms: Path, tmp_path: Path)
             "--intensity=full-range",
             "--learning-rate=0.01",
         ],
+        *["--min-age=1", "--max-age=5"],
         *["--weight-decay=0", "--calibration-fraction=0.25", "--false-alarm-rate=0.25"],
     )
     assert ran.code == 0, ran.err
-    config = read_manifest(tmp_path / "b").training.config
+    manifest = read_manifest(tmp_path / "b")
+    assert manifest.population == Population(min_age=1, max_age=5)
+    assert "| patients it is for | 1 to 5 years |" in (tmp_path / "b/MODEL_CARD.md").read_text()
+    config = manifest.training.config
     expected: dict[str, object] = {
         "align": "lungs",
         "lungs": "cxr",
@@ -130,6 +134,8 @@ def test_every_setting_can_be_given_as_an_option(phantoms: Path, tmp_path: Path)
             "batch_size": 64,
         },
         "seed": 7,
+        "min_age": 1,
+        "max_age": 5,
         "score_rule": "top-tenth",
         "intensity": "full-range",
         "calibration_fraction": 0.25,
