@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     device: str = Field(
         default="auto", description="auto, cpu, cuda or cuda:N; a missing device is an error."
     )
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        default="auto",
+        description="What runs the networks; auto: openvino on a CPU where it is installed.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="What they compute in; auto: bfloat16 where the hardware multiplies it.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes any free one.")
     # On a CPU larger batches are no faster, and cost 60 MB of memory for each image more.

@@ -19,9 +19,11 @@ from wscxr.options import (
     AbnormalFolder,
     BundlePath,
     Device,
+    Engine,
     JsonFile,
     Manifest,
     NormalFolder,
+    Precision,
     SkipBad,
     given_settings,
     settings_command,
@@ -140,6 +142,8 @@ def evaluate(
     ] = True,
     json_file: JsonFile = None,
     device: Device = "auto",
+    engine: Engine = "auto",
+    precision: Precision = "auto",
 ) -> None:
     """Measure a bundle on labelled images that its training did not see."""
     from training.data.annotations import read_boxes, read_masks
@@ -147,13 +151,12 @@ def evaluate(
     from training.evaluation.report import write_report
     from training.evaluation.terminal import show
     from wscxr.bundle.bundle import Bundle
-    from wscxr.device import resolve_device
     from wscxr.files import write_file
 
     if boxes is not None and masks is not None:
         raise ConfigError("give either boxes or masks")
     annotations = read_boxes(boxes) if boxes else read_masks(masks) if masks else None
-    loaded = Bundle.load(bundle, resolve_device(device))
+    loaded = Bundle.load(bundle, device, engine, precision)
     with progress_bars() as progress:
         track = Tracker(progress)
         samples = _samples(normal, abnormal, manifest, "test", skip_bad, track)

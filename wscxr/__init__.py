@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from wscxr.bundle.bundle import Bundle
     from wscxr.bundle.identity import ModelIdentity
+    from wscxr.engines.identity import EngineIdentity
     from wscxr.imaging.dicom.rules import DicomRules
     from wscxr.imaging.radiograph import Radiograph
     from wscxr.model.calibration import Decision
@@ -34,6 +35,7 @@ __all__ = [
     "Bundle",
     "Decision",
     "DicomRules",
+    "EngineIdentity",
     "ModelIdentity",
     "Prediction",
     "Radiograph",
@@ -48,13 +50,19 @@ _HOMES = {
     "Bundle": "wscxr.bundle.bundle",
     "Decision": "wscxr.model.calibration",
     "DicomRules": "wscxr.imaging.dicom.rules",
+    "EngineIdentity": "wscxr.engines.identity",
     "ModelIdentity": "wscxr.bundle.identity",
     "Prediction": "wscxr.prediction",
     "Radiograph": "wscxr.imaging.radiograph",
 }
 
 
-def load(path: "Path | str | None" = None, device: "torch.device | str" = "auto") -> "Bundle":
+def load(
+    path: "Path | str | None" = None,
+    device: "torch.device | str" = "auto",
+    engine: str = "auto",
+    precision: str = "auto",
+) -> "Bundle":
     """Load a model.
 
     Parameters
@@ -63,6 +71,11 @@ def load(path: "Path | str | None" = None, device: "torch.device | str" = "auto"
         A bundle's folder, ``model_store/<name>/<version>``; the bundle that ships when not given.
     device
         ``"auto"`` (a CUDA device where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    engine
+        What runs the networks: ``"auto"``, ``"torch"`` or ``"openvino"``; see
+        `wscxr.engines.choose_engine`.
+    precision
+        What they compute in: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
 
     Raises
     ------
@@ -70,11 +83,13 @@ def load(path: "Path | str | None" = None, device: "torch.device | str" = "auto"
         There is no bundle, it is damaged, or it does not give the scores it was written with.
     DeviceUnavailable
         The device is not there.
+    EngineUnavailable
+        The engine is not there, or cannot compute in this precision.
     """
     from wscxr.bundle.bundle import Bundle
     from wscxr.shipped import default_bundle
 
-    return Bundle.load(default_bundle() if path is None else path, device)
+    return Bundle.load(default_bundle() if path is None else path, device, engine, precision)
 
 
 def __getattr__(name: str) -> object:

@@ -38,6 +38,26 @@ class Align(StrEnum):
     """The box around both lung fields, so that a place in it is a place in the chest."""
 
 
+class EngineName(StrEnum):
+    """What runs the networks."""
+
+    TORCH = "torch"
+    """PyTorch, on a CPU or a CUDA device."""
+
+    OPENVINO = "openvino"
+    """OpenVINO, on a CPU: the extra ``openvino``."""
+
+
+class Precision(StrEnum):
+    """What the networks compute in; everything after them is float32."""
+
+    FLOAT32 = "float32"
+    """As in training by gradient."""
+
+    BFLOAT16 = "bfloat16"
+    """Eight bits of each number, on hardware that multiplies them."""
+
+
 class WeightsSource(StrEnum):
     """Where backbone weights come from."""
 

@@ -23,7 +23,7 @@ from wscxr.errors import (
     DataError,
     WscxrError,
 )
-from wscxr.options import BundlePath, Device, JsonFile
+from wscxr.options import BundlePath, Device, Engine, JsonFile, Precision
 from wscxr.process import configure_process
 
 E = TypeVar("E", bound=StrEnum)
@@ -78,6 +78,8 @@ def predict(
         str | None, typer.Option(help="Overrides View Position of the DICOM header.")
     ] = None,
     device: Device = "auto",
+    engine: Engine = "auto",
+    precision: Precision = "auto",
 ) -> None:
     """Score images; one that cannot be read is reported, and the others are still scored."""
     from wscxr.bundle.bundle import Bundle
@@ -92,7 +94,7 @@ def predict(
     )
     map_style = _choice(MapStyle, "style", style)
     kinds = [_choice(ResultKind, "objects", name) for name in objects.split(",")]
-    loaded = Bundle.load(bundle, device)
+    loaded = Bundle.load(bundle, device, engine, precision)
     images = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
     if not images:
         raise DataError("the folders hold no PNG, JPEG or DICOM file")
@@ -127,13 +129,19 @@ def show(bundle: BundlePath) -> None:
 
 
 @bundle_app.command(epilog="Example: `wscxr bundle verify model_store/chest/1`")
-def verify(bundle: BundlePath, device: Device = "auto") -> None:
+def verify(
+    bundle: BundlePath,
+    device: Device = "auto",
+    engine: Engine = "auto",
+    precision: Precision = "auto",
+) -> None:
     """Check every hash of a bundle, load it, and run its golden check."""
     from wscxr.bundle.bundle import Bundle
 
-    loaded = Bundle.load(bundle, device)
+    loaded = Bundle.load(bundle, device, engine, precision)
     warn(loaded.manifest.warnings)
-    typer.echo(f"{bundle}: verified on {loaded.detector.device}, sha256 {loaded.manifest.sha256}")
+    where = f"{loaded.detector.device} ({loaded.engine.name}, {loaded.engine.precision})"
+    typer.echo(f"{bundle}: verified on {where}, sha256 {loaded.manifest.sha256}")
 
 
 def _choice(kind: type[E], option: str, name: str) -> E:

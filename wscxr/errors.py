@@ -201,6 +201,13 @@ class DeviceUnavailable(WscxrError):
     exit_code = 5
 
 
+class EngineUnavailable(WscxrError):
+    """The engine asked for is not installed, or cannot run these networks on this machine."""
+
+    code = "engine_unavailable"
+    exit_code = 5
+
+
 class BundleError(WscxrError):
     """The bundle cannot be used."""
 

@@ -31,6 +31,20 @@ BundlePath = Annotated[
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N; a missing device is an error.")
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|torch|openvino",
+        help="What runs the networks; auto: openvino on a CPU where it is installed.",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|float32|bfloat16",
+        help="What they compute in; auto: bfloat16 where the hardware multiplies it.",
+    ),
+]
 NormalFolder = Annotated[
     Path | None, typer.Option("--normal", metavar="DIR", help="Folder of normal images.")
 ]

@@ -12,6 +12,7 @@ from service.scoring.registry import Registry
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.choices import Align, ScoreRule, WeightsSource
+from wscxr.engines.identity import EngineIdentity
 from wscxr.imaging import InputConfig
 
 router = APIRouter(tags=["models"])
@@ -60,6 +61,7 @@ class ModelSummary(ModelIdentity):
                     "version": "1.2.0",
                     "sha256": "9f2c0d0c54c1f0a7c8b0a2f2f1c7b0d8a7e6b5c4d3e2f1a0b9c8d7e6f5a4b3c2",
                     "default": True,
+                    "engine": {"name": "openvino", "precision": "bfloat16"},
                     "backbone": {
                         "architecture": "densenet121",
                         "layers": ["features.denseblock4"],
@@ -94,6 +96,9 @@ class ModelSummary(ModelIdentity):
     )
 
     default: bool = Field(description="Whether it answers requests that name no model.")
+    engine: EngineIdentity = Field(
+        description="What runs the networks of the model, and in which precision."
+    )
     backbone: BackboneFacts
     input: InputConfig = Field(description="How a radiograph becomes a model input.")
     align: Align = Field(
@@ -113,6 +118,7 @@ class ModelSummary(ModelIdentity):
         return cls(
             **bundle.identity.model_dump(),
             default=bundle is registry.default,
+            engine=bundle.engine,
             backbone=BackboneFacts.model_validate(manifest.backbone),
             input=manifest.input,
             align=manifest.align,

@@ -165,6 +165,8 @@ def load_bundles(settings: Settings) -> list[Bundle]:
     ------
     DeviceUnavailable
         The device is not there.
+    EngineUnavailable
+        The engine is not there, or cannot compute in this precision.
     BundleError, WeightsUnavailable
         There is no bundle, or one of them cannot be used; see `Bundle.load`.
     """
@@ -174,7 +176,7 @@ def load_bundles(settings: Settings) -> list[Bundle]:
         raise BundleNotFound(f"the default model {settings.default_model} is not among the served")
     for path in paths:
         started = time.perf_counter()
-        bundle = Bundle.load(path, settings.device)
+        bundle = Bundle.load(path, settings.device, settings.engine, settings.precision)
         bundles.append(bundle)
         logger.info(
             "model loaded",
@@ -183,6 +185,8 @@ def load_bundles(settings: Settings) -> list[Bundle]:
                 "version": bundle.identity.version,
                 "sha256": bundle.identity.sha256,
                 "device": str(bundle.detector.device),
+                "engine": bundle.engine.name,
+                "precision": bundle.engine.precision,
                 "seconds": round(time.perf_counter() - started, 3),
                 "warnings": bundle.manifest.warnings,
             },

@@ -21,6 +21,7 @@ def test_what_is_exported_is_pinned() -> None:
         "Bundle",
         "Decision",
         "DicomRules",
+        "EngineIdentity",
         "ModelIdentity",
         "Prediction",
         "Radiograph",

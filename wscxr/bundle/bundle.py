@@ -20,6 +20,7 @@ from wscxr.bundle.manifest import BundleManifest, FileName
 from wscxr.bundle.store import read_files, read_manifest, write_files
 from wscxr.choices import Align, WeightsSource
 from wscxr.device import resolve_device
+from wscxr.engines import EngineIdentity, choose_engine
 from wscxr.errors import (
     BundleDamaged,
     ConfigError,
@@ -70,11 +71,15 @@ class Bundle:
     lungs
         The network that finds the lungs, where the manifest describes a detector that looks at
         their box; None otherwise. In evaluation mode, on the CPU.
+    engine
+        What runs the networks; PyTorch in float32 when not given.
 
     Attributes
     ----------
     identity
         Name, version and hash.
+    engine
+        What runs its networks, and in which precision.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Bundle:
         path: Path | None = None,
         *,
         lungs: LungNetwork | None = None,
+        engine: EngineIdentity | None = None,
     ) -> None:
         if (lungs is not None) != (manifest.align is Align.LUNGS):
             raise ValueError("a lung network belongs to a bundle that looks at the lungs' box")
@@ -95,12 +101,19 @@ class Bundle:
         self._preparation = Preparation(manifest.input, None if lungs is None else lungs.eval())
         self.card = card
         place = Path("unwritten", "0") if path is None else path.absolute()
+        self.engine = engine or choose_engine()
         self.identity = ModelIdentity(
             name=place.parent.name, version=place.name, sha256=manifest.sha256
         )
 
     @classmethod
-    def load(cls, path: Path | str, device: torch.device | str = "auto") -> Self:
+    def load(
+        cls,
+        path: Path | str,
+        device: torch.device | str = "auto",
+        engine: str = "auto",
+        precision: str = "auto",
+    ) -> Self:
         """Load a bundle, verify every hash and run the golden check.
 
         Parameters
@@ -109,6 +122,8 @@ class Bundle:
             Its folder, ``model_store/<name>/<version>``.
         device
             See `wscxr.device.resolve_device`.
+        engine, precision
+            See `wscxr.engines.choose_engine`.
 
         Raises
         ------
@@ -124,8 +139,11 @@ class Bundle:
             The backbone is not in the bundle and could not be fetched.
         DeviceUnavailable
             The device is not there.
+        EngineUnavailable
+            The engine is not there, or cannot compute in this precision.
         """
         path = Path(path)
+        chosen = choose_engine(engine, precision)
         manifest = read_manifest(path)
         content = read_files(path, manifest)
         device = resolve_device(device)
@@ -148,7 +166,7 @@ class Bundle:
         except (*_CONTENT_ERRORS, ConfigError, WeightsError) as error:
             raise BundleDamaged(f"the bundle at {path} contradicts itself: {error}") from error
         detector = Detector(backbone, manifest.p, head, manifest.score_rule, device)
-        bundle = cls(manifest, detector, ood, card, path, lungs=lungs)
+        bundle = cls(manifest, detector, ood, card, path, lungs=lungs, engine=chosen)
         try:
             check_golden(golden, bundle._golden_scores)
         except ImageError as error:
