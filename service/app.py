@@ -23,6 +23,7 @@ from service.http.limits import BodyLimitMiddleware, keep_uploads_in_memory
 from service.http.problems import install_problem_handlers
 from service.logs import configure_logging
 from service.prometheus import Metrics
+from service.web.page import install_page
 from wscxr import __version__
 from wscxr.errors import ConfigError
 from wscxr.options import validated
@@ -75,7 +76,7 @@ def create_app(
         Settings of the PACS in the environment cannot be used.
     """
     # Not above: these import PyTorch, which must come after `configure_process`.
-    from service.api import dicom, maps, models, operations, predict, studies
+    from service.api import dicom, maps, models, operations, predict, radiographs, studies
     from service.api.dependencies import refuse_unknown_query
     from service.api.oip import routes as oip
     from service.scoring.registry import Registry
@@ -115,6 +116,8 @@ def create_app(
     app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)
     install_problem_handlers(app)
     install_docs(app)
+    if settings.page:
+        install_page(app)
     keep_uploads_in_memory(settings.max_body_bytes)
     # The last one added is the outermost.
     app.add_middleware(
@@ -130,7 +133,7 @@ def create_app(
     security = DECLARED_SECURITY if authenticator.required else []
     app.include_router(operations.health_router)
     app.include_router(oip.health_router)
-    for module in (predict, dicom, maps, models, studies, oip):
+    for module in (predict, dicom, maps, radiographs, models, studies, oip):
         strict = [*security, Depends(refuse_unknown_query)]
         app.include_router(module.router, dependencies=strict)
     app.include_router(operations.metrics_router, dependencies=security)

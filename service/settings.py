@@ -141,6 +141,9 @@ class Settings(BaseSettings):
         default="open",
         description="Whether /docs and /openapi.json are open, or need the API key as well.",
     )
+    page: bool = Field(
+        default=True, description="Whether the reading room, a page for radiologists, is at /."
+    )
     map_cache_bytes: PositiveInt = Field(
         default=256 * _MIB, description="Memory for anomaly maps behind a URL, in bytes."
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -129,6 +129,41 @@ class Pipeline:
                 for ticket, data in zip(tickets, files, strict=True)
             ]
             return await asyncio.gather(*work, return_exceptions=True)
+
+    async def read(
+        self,
+        data: bytes,
+        render: Callable[[Radiograph, ModelInput], T],
+        assume: Assumed | None = None,
+    ) -> T:
+        """Decode one file and make something of it, without scoring it.
+
+        Parameters
+        ----------
+        data
+            The whole file.
+        render
+            Called in a worker thread.
+        assume
+            What the caller knows better than a DICOM header.
+
+        Raises
+        ------
+        QueueFull, ShuttingDown, ImageError, DeadlineExceeded
+            See `analyse`.
+        """
+
+        def work(share: Share) -> T:
+            return render(*self._decode(data, assume, share))
+
+        with self.batcher.admit(1) as [ticket]:
+            self.batcher.settle(ticket)  # no batch waits for it
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    with self._memory.share() as share:
+                        return await self._workers.run(lambda: work(share))
+            except TimeoutError:
+                raise DeadlineExceeded from None
 
     async def _analyse(
         self,

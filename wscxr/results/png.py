@@ -139,21 +139,26 @@ def raw_scale(anomaly_map: NDArray[np.float32]) -> RawScale:
     return RawScale(offset=low, slope=(high - low) / 65535 if high > low else 1.0)
 
 
-def raw16_png(anomaly_map: NDArray[np.float32]) -> bytes:
+def raw16_png(anomaly_map: NDArray[np.float32], scale: ColourScale) -> bytes:
     """Write the map itself as 16-bit grey, at the map's own size, for scripts.
 
-    The scale is in the PNG's text chunks ``score_offset`` and ``score_slope``.
+    Its `raw_scale` is in the PNG's text chunks ``score_offset`` and ``score_slope``, the scores at
+    the two ends of the colour scale in ``colour_low`` and ``colour_high``.
 
     Parameters
     ----------
     anomaly_map
         float32 of shape (H', W').
+    scale
+        The bundle's; it changes no value.
     """
-    scale = raw_scale(anomaly_map)
-    values = np.round((anomaly_map.astype(np.float64) - scale.offset) / scale.slope)
+    raw = raw_scale(anomaly_map)
+    values = np.round((anomaly_map.astype(np.float64) - raw.offset) / raw.slope)
     info = PngInfo()
-    info.add_text("score_offset", repr(scale.offset))
-    info.add_text("score_slope", repr(scale.slope))
+    info.add_text("score_offset", repr(raw.offset))
+    info.add_text("score_slope", repr(raw.slope))
+    info.add_text("colour_low", repr(scale.low))
+    info.add_text("colour_high", repr(scale.high))
     return _encode(Image.fromarray(values.astype(np.uint16)), info)
 
 
@@ -170,7 +175,7 @@ def map_png(
         case MapStyle.HEAT:
             return heat_png(radiograph, anomaly_map, scale)
         case MapStyle.RAW16:
-            return raw16_png(anomaly_map)
+            return raw16_png(anomaly_map, scale)
 
 
 def _levels(anomaly_map: NDArray[np.float32], scale: ColourScale) -> NDArray[np.uint8]:

@@ -159,7 +159,7 @@ def test_16_bit_radiographs_are_stretched_to_be_seen() -> None:
     )
 )
 def test_scores_can_be_recovered(anomaly_map: NDArray[np.float32]) -> None:
-    found = recover(raw16_png(anomaly_map))
+    found = recover(raw16_png(anomaly_map, SCALE))
     assert found.shape == anomaly_map.shape
     span = float(anomaly_map.max()) - float(anomaly_map.min())
     # Half a step of 16 bits.
@@ -168,7 +168,7 @@ def test_scores_can_be_recovered(anomaly_map: NDArray[np.float32]) -> None:
 
 def test_recovered_scores_are_good_to_a_ten_thousandth() -> None:
     anomaly_map = np.random.default_rng(0).normal(0, 3, (16, 16)).astype(np.float32)
-    found = recover(raw16_png(anomaly_map))
+    found = recover(raw16_png(anomaly_map, SCALE))
     largest = np.abs(anomaly_map).max()
     assert np.abs(found - anomaly_map).max() < 1e-4 * largest
     assert found.max() == pytest.approx(float(anomaly_map.max()), rel=1e-6)
@@ -182,13 +182,13 @@ def test_the_scale_is_the_maps_own_range() -> None:
 
 def test_a_constant_map_is_recovered_too() -> None:
     assert raw_scale(flat(2.5)).slope == 1.0
-    np.testing.assert_array_equal(recover(raw16_png(flat(2.5))), flat(2.5))
+    np.testing.assert_array_equal(recover(raw16_png(flat(2.5), SCALE)), flat(2.5))
 
 
 def test_raw16_has_the_maps_own_size_in_every_style_call() -> None:
     anomaly_map = np.arange(6, dtype=np.float32).reshape(2, 3)
     png = map_png(grey(3), anomaly_map, MapStyle.RAW16, SCALE)
-    assert png == raw16_png(anomaly_map)
+    assert png == raw16_png(anomaly_map, SCALE)
     assert pixels(png).shape == (2, 3)
 
 

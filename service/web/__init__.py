@@ -1,0 +1,1 @@
+"""The reading room: a page on which radiologists look at results."""
