@@ -18,6 +18,7 @@ from service.http.attempts import WrongKeys
 from service.http.docs import STATIC
 from service.http.keys import ANONYMOUS, SINGLE_KEY, ApiKey, KeysFile, Role, sha256_of
 from service.http.problems import problem_response
+from service.web import page
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
 """The only paths that never need a key, so that no new one is open by accident."""
@@ -143,7 +144,8 @@ class AuthMiddleware:
     def _is_open(self, path: str) -> bool:
         if path in _DOCS_PATHS or path.startswith(f"{STATIC}/"):
             return not self._docs_need_key
-        return path in OPEN_PATHS
+        # The page holds no data; what it shows, it asks for with a key.
+        return path in OPEN_PATHS or path == "/" or path.startswith(f"{page.STATIC}/")
 
     def _caller(self, scope: Scope) -> Caller:
         refusal: ServiceError = Unauthorized()

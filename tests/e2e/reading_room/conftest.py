@@ -21,9 +21,12 @@ _AS_ROOT = ["--no-sandbox"]
 """Chromium's sandbox refuses to run as root, as containers of a CI do."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium, of the system: nothing is downloaded."""
+    """Chromium, of the system: nothing is downloaded.
+
+    Not for the whole session: Playwright leaves its event loop running, which other tests refuse.
+    """
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         missing = "needs a browser; on Debian: apt-get install chromium"
@@ -47,7 +50,7 @@ def coloured(trained_aligned: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def reading_room(coloured: Path) -> Iterator[RunningServer]:
     """A service with that bundle."""
     with running(make_settings(coloured.parent.parent)) as server:

@@ -108,7 +108,13 @@ def test_a_script_can_recover_the_map(client: httpx.Client, bundle: Bundle) -> N
     response = post(client, data, "/v1/predict/map?style=raw16")
     picture = Image.open(io.BytesIO(response.content))
     offset, slope = (float(response.headers[f"x-score-{n}"]) for n in ("offset", "slope"))
-    assert picture.info == {"score_offset": repr(offset), "score_slope": repr(slope)}
+    scale = bundle.manifest.colour_scale
+    assert picture.info == {
+        "score_offset": repr(offset),
+        "score_slope": repr(slope),
+        "colour_low": repr(scale.low),
+        "colour_high": repr(scale.high),
+    }
     recovered = offset + slope * np.asarray(picture, dtype=np.float64)
     np.testing.assert_allclose(recovered, expected(bundle, data).anomaly_map, atol=1e-4)
     assert recovered.max() == pytest.approx(float(response.headers["x-score"]), abs=1e-4)
