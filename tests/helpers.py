@@ -154,11 +154,11 @@ def scores_of(bundle: Bundle, images: Sequence[Radiograph]) -> list[float]:
     return [prediction.score for prediction in bundle.predict(list(images))]
 
 
-def write_tiny_bundle(path: Path, *, ood_threshold: float = 1e4) -> BundleManifest:
+def write_tiny_bundle(path: Path, *, ood_threshold: float = 1e4, **changes: Any) -> BundleManifest:
     """Write a bundle that loads and scores in milliseconds; by default nothing is strange to it."""
     detector = tiny_detector()
     ood = tiny_ood(threshold=ood_threshold)
-    return Bundle(tiny_manifest(detector), detector, ood).write(path)
+    return Bundle(tiny_manifest(detector, **changes), detector, ood).write(path)
 
 
 def tiny_config(**changes: Any) -> TrainConfig:

@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile as AnyUpload
 from service import errors
 from service.errors import BatchTooLarge, ClientGone, InvalidRequest, TooManyFiles
 from service.prometheus import Metrics
+from service.scoring.auto import AutoPipeline
 from service.scoring.pipeline import Pipeline
 from service.scoring.registry import Registry
 from service.settings import Settings
@@ -90,14 +91,18 @@ async def get_pipeline(
     registry: RegistryDep,
     model: Annotated[
         str | None,
-        Query(description="Name of the model; by default, the one that /v1/models calls so."),
+        Query(
+            description="Name of the model; by default, the one that /v1/models calls so. `auto`: "
+            "each image goes to the model it belongs to, by the patient's age in a DICOM header, "
+            "else by the OOD scores; `model_choice` says why."
+        ),
     ] = None,
-) -> Pipeline:
-    """The pipeline of the model that the request names; errors as `Registry.get`."""
-    return registry.get(model)
+) -> Pipeline | AutoPipeline:
+    """What takes the images of a request; errors as `Registry.get`."""
+    return registry.pipeline(model)
 
 
-PipelineDep = Annotated[Pipeline, Depends(get_pipeline)]
+PipelineDep = Annotated[Pipeline | AutoPipeline, Depends(get_pipeline)]
 
 
 async def get_file(

@@ -1,6 +1,6 @@
 """What is loaded."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,7 @@ from service.http.problems import problems
 from service.scoring.registry import Registry
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.identity import ModelIdentity
+from wscxr.bundle.manifest import Population
 from wscxr.choices import Align, ScoreRule, WeightsSource
 from wscxr.engines.identity import EngineIdentity
 from wscxr.imaging import InputConfig
@@ -37,7 +38,11 @@ class CalibrationFacts(_Facts):
     threshold: float = Field(description="Scores above it are called abnormal.")
     false_alarm_rate: float = Field(description="The share of normals that was asked for.")
     expected_false_alarm_rate: float = Field(description="The share that can be promised.")
-    n: int = Field(ge=1, description="Normal images kept aside for calibration.")
+    n: int = Field(ge=1, description="Scores that calibration rests on.")
+    images: Literal["training", "normal", "unlabelled"] = Field(
+        description="Whose: normals of the training kept aside, or a site's own images, called "
+        "normal by it or unlabelled."
+    )
 
 
 class TrainingFacts(_Facts):
@@ -74,6 +79,7 @@ class ModelSummary(ModelIdentity):
                         "std": [0.229, 0.224, 0.225],
                     },
                     "align": "none",
+                    "population": {"min_age": 18, "max_age": None},
                     "p": 5,
                     "score_rule": "max",
                     "calibration": {
@@ -81,6 +87,7 @@ class ModelSummary(ModelIdentity):
                         "false_alarm_rate": 0.05,
                         "expected_false_alarm_rate": 0.0495,
                         "n": 100,
+                        "images": "training",
                     },
                     "training": {
                         "method": "wscxr",
@@ -104,6 +111,9 @@ class ModelSummary(ModelIdentity):
     align: Align = Field(
         description="What the model looks at: the whole image, or the box around both lung fields."
     )
+    population: Population | None = Field(
+        description="Ages it is for, in years; null where nobody declared them."
+    )
     p: int = Field(ge=1, description="Side of the neighbourhood of a patch feature.")
     score_rule: ScoreRule = Field(description="How the map becomes one score.")
     calibration: CalibrationFacts
@@ -122,6 +132,7 @@ class ModelSummary(ModelIdentity):
             backbone=BackboneFacts.model_validate(manifest.backbone),
             input=manifest.input,
             align=manifest.align,
+            population=manifest.population,
             p=manifest.p,
             score_rule=manifest.score_rule,
             calibration=CalibrationFacts(
@@ -129,6 +140,7 @@ class ModelSummary(ModelIdentity):
                 false_alarm_rate=calibration.false_alarm_rate,
                 expected_false_alarm_rate=calibration.expected_false_alarm_rate,
                 n=len(calibration.scores),
+                images="training" if manifest.site is None else manifest.site.images,
             ),
             training=TrainingFacts.model_validate(manifest.training),
             warnings=manifest.warnings,

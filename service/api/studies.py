@@ -23,6 +23,7 @@ from service.errors import (
 )
 from service.http.problems import problems
 from service.scoring.analyser import PipelineAnalyser
+from service.scoring.auto import AutoPipeline
 from service.scoring.pipeline import Pipeline
 from service.settings import Settings
 from wscxr.errors import WscxrError
@@ -77,7 +78,7 @@ class StudyJobs:
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._ended: TTLCache[UUID, Job] = TTLCache(_KEPT, _KEPT_S)
 
-    def start(self, study: str, pipeline: Pipeline) -> Job:
+    def start(self, study: str, pipeline: Pipeline | AutoPipeline) -> Job:
         """Start the analysis of a study.
 
         Raises
@@ -123,7 +124,9 @@ class StudyJobs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, job: UUID, pacs: "PacsSettings", study: str, pipeline: Pipeline) -> None:
+    async def _run(
+        self, job: UUID, pacs: "PacsSettings", study: str, pipeline: Pipeline | AutoPipeline
+    ) -> None:
         # Not above: a service without a PACS needs none of the extra [dicom].
         from service.pacs.commands import analyse
 

@@ -10,6 +10,7 @@ from service.http.problems import to_problem
 from service.pacs.errors import AnalyserFault, AnalyserUnavailable, Refused
 from service.prometheus import Metrics
 from service.scoring.analysis import render_dicom
+from service.scoring.auto import AutoPipeline
 from service.scoring.pipeline import Pipeline
 from service.scoring.registry import Registry
 from service.settings import Settings
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 class PipelineAnalyser:
     """Scores with a loaded model. See `service.pacs.bridge.Analyser`."""
 
-    def __init__(self, pipeline: Pipeline, kinds: Sequence[ResultKind]) -> None:
+    def __init__(self, pipeline: Pipeline | AutoPipeline, kinds: Sequence[ResultKind]) -> None:
         self._pipeline = pipeline
         self._kinds = kinds
 
@@ -54,7 +55,7 @@ async def loaded_analyser(settings: Settings, model: str | None) -> AsyncIterato
     Parameters
     ----------
     model
-        Its name; None for the default one.
+        Its name; None for the default one, auto for a choice by image.
 
     Raises
     ------
@@ -68,7 +69,7 @@ async def loaded_analyser(settings: Settings, model: str | None) -> AsyncIterato
     try:
         await registry.loaded()
         try:
-            pipeline = registry.get(model)
+            pipeline = registry.pipeline(model)
         except NotReady:
             raise SystemExit(1) from None
         yield PipelineAnalyser(pipeline, settings.dicom_results)

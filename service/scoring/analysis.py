@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Generic, Literal, NamedTuple, TypeVar, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +29,7 @@ EXAMPLE: JsonDict = {
     "threshold": 0.5127,
     "decision": "abnormal",
     "ood_score": 0.7841,
+    "model_choice": None,
     "lung_fields": {
         "found": True,
         "box": {"left": 310, "top": 192, "right": 2204, "bottom": 1730},
@@ -80,6 +81,16 @@ class MapData(_Part):
     base64: str = Field(description="The PNG, base64 (RFC 4648, section 4).")
 
 
+class ModelChoice(_Part):
+    """Why this model answers a request with `model=auto`."""
+
+    by: Literal["age", "ood_score", "only"] = Field(
+        description="age: the patient's, and the ages that the model is for; ood_score: the lowest "
+        "of all candidates; only: there is no other."
+    )
+    reason: str = Field(description="The same in words, with the numbers.")
+
+
 class AnalysisResult(_Part):
     """What the service answers for one radiograph. Research use only; not a medical device."""
 
@@ -87,6 +98,9 @@ class AnalysisResult(_Part):
 
     id: UUID = Field(description="Id of this result; fetches its map when delivered by URL.")
     model: ModelIdentity
+    model_choice: ModelChoice | None = Field(
+        default=None, description="Why this model, with `model=auto`; null otherwise."
+    )
     score: float = Field(
         description="Image-level anomaly score, unbounded; higher is more anomalous."
     )
@@ -132,7 +146,8 @@ class AnalysisResult(_Part):
         """Write the result as the headers of `score_headers`; numbers read back exactly."""
         model = {f"model_{name}": value for name, value in self.model.model_dump().items()}
         scores = {name: getattr(self, name) for name in SCORE_FIELDS}
-        values = {"result_id": self.id, **scores, **model}
+        choice = None if self.model_choice is None else self.model_choice.by
+        values = {"result_id": self.id, **scores, **model, "model_choice": choice}
         return {
             header_name(name): repr(value) if isinstance(value, float) else str(value)
             for name, value in values.items()
@@ -158,13 +173,18 @@ def score_headers() -> JsonDict:
     described = {"result_id": AnalysisResult.model_fields["id"]}
     described |= {name: AnalysisResult.model_fields[name] for name in SCORE_FIELDS}
     described |= {f"model_{name}": field for name, field in ModelIdentity.model_fields.items()}
+    described["model_choice"] = ModelChoice.model_fields["by"]
     return {
         header_name(name): {
             "description": field.description,
-            "schema": {"type": "string" if field.annotation in (str, UUID, Decision) else "number"},
+            "schema": {"type": "string" if _is_text(field.annotation) else "number"},
         }
         for name, field in described.items()
     }
+
+
+def _is_text(annotation: object) -> bool:
+    return annotation in (str, UUID, Decision) or get_origin(annotation) is Literal
 
 
 class Analysis(NamedTuple, Generic[T]):

@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from service.errors import ModelNotFound, ModelRequired, NotReady, ShuttingDown, WorkersStuck
 from service.prometheus import Metrics
+from service.scoring.auto import AUTO, AutoPipeline
 from service.scoring.memory import DecodingMemory
 from service.scoring.pipeline import Pipeline
 from service.scoring.workers import Workers
@@ -130,6 +131,13 @@ class Registry:
         except KeyError:
             raise ModelNotFound from None
 
+    def pipeline(self, name: str | None) -> Pipeline | AutoPipeline:
+        """What takes the images of a request: `get`, and for the name auto a choice by image."""
+        if name != AUTO:
+            return self.get(name)
+        self.check_ready()
+        return AutoPipeline(self._pipelines, self._workers, self._settings.image_limits)
+
     async def _load(self) -> None:
         loop = asyncio.get_running_loop()
         try:
@@ -174,6 +182,8 @@ def load_bundles(settings: Settings) -> list[Bundle]:
     paths = find_bundles(settings.model_store, settings.model)
     if settings.default_model not in (None, *(path.parent.name for path in paths)):
         raise BundleNotFound(f"the default model {settings.default_model} is not among the served")
+    if AUTO in (path.parent.name for path in paths):
+        raise BundleError(f"no bundle may be called {AUTO}: it stands for a choice by image")
     for path in paths:
         started = time.perf_counter()
         bundle = Bundle.load(path, settings.device, settings.engine, settings.precision)
