@@ -14,6 +14,8 @@ def test_models(client: httpx.Client) -> None:
     assert summary["backbone"]["architecture"] == "resnet18"
     assert summary["input"]["size"] == 64
     assert summary["calibration"]["n"] == 40
+    assert summary["calibration"]["images"] == "training"
+    assert summary["population"] is None
     assert summary["training"] == {
         "method": "wscxr",
         "n_normal": 100,
