@@ -1,7 +1,7 @@
 """``?model=auto``: the service chooses a bundle by the radiograph."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -9,7 +9,8 @@ from service.errors import ModelRequired
 from service.scoring.analysis import Analysis, ModelChoice, Render, render_nothing
 from service.scoring.pipeline import Pipeline
 from service.scoring.workers import Workers
-from wscxr.imaging import Assumed, ImageLimits, looks_like_dicom
+from wscxr.anatomy import ModelInput
+from wscxr.imaging import Assumed, ImageLimits, Radiograph, looks_like_dicom
 
 AUTO = "auto"
 """In place of a model's name; no bundle may have it."""
@@ -70,6 +71,16 @@ class AutoPipeline:
         """
         work = [self.analyse(data, render, assume) for data in files]
         return await asyncio.gather(*work, return_exceptions=True)
+
+    async def read(
+        self,
+        data: bytes,
+        render: Callable[[Radiograph, ModelInput], T],
+        assume: Assumed | None = None,
+    ) -> T:
+        """Choose, and decode one file for that bundle; see `Pipeline.read`."""
+        pipeline, _ = await self._choose(data, assume)
+        return await pipeline.read(data, render, assume)
 
     async def _choose(self, data: bytes, assume: Assumed | None) -> tuple[Pipeline, ModelChoice]:
         age = await self._workers.run(lambda: _age(data, self._limits))

@@ -92,6 +92,8 @@ def test_it_works_on_every_path_that_scores(two: RunningServer) -> None:
     assert made.headers["content-type"] == "application/dicom"
     assert made.headers["x-model-name"] == "adults"
     assert made.headers["x-model-choice"] == "age"
+    read = httpx.post(f"{two.url}/v1/radiograph?model=auto", files={"file": pictures.png()})
+    assert read.status_code == 200
 
 
 def test_each_file_of_a_batch_goes_its_own_way(two: RunningServer) -> None:
