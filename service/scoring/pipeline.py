@@ -235,8 +235,10 @@ class Pipeline:
         rules = self._rules.model_copy(update={"assume": assume or Assumed()})
         kept = 0
         try:
-            radiograph = read_radiograph(data, self._limits, rules, share.start)
-            kept = radiograph.pixels.nbytes
+            radiograph = read_radiograph(
+                data, self._limits, rules, share.start, side=self.bundle.view_side
+            )
+            kept = radiograph.full_bytes
             return radiograph, self.bundle.prepare(radiograph)
         finally:
             share.end(kept)

@@ -41,8 +41,13 @@ class LoadedImage:
     sha256: str
 
 
-def open_radiograph(path: Path) -> tuple[Radiograph, bytes]:
+def open_radiograph(path: Path, side: int | None = None) -> tuple[Radiograph, bytes]:
     """Read an image file.
+
+    Parameters
+    ----------
+    side
+        What `Radiograph.view` will be asked for, where that is known.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def open_radiograph(path: Path) -> tuple[Radiograph, bytes]:
     """
     try:
         data = path.read_bytes()
-        return read_radiograph(data), data
+        return read_radiograph(data, side=side), data
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except ImageError as error:
@@ -82,7 +87,7 @@ def load_batches(
     """
 
     def load(sample: Sample) -> LoadedImage:
-        radiograph, data = open_radiograph(sample.path)
+        radiograph, data = open_radiograph(sample.path, prepare.view_side)
         return LoadedImage(prepared=prepare(radiograph), sha256=hashlib.sha256(data).hexdigest())
 
     return in_batches(samples, load, track)

@@ -1,6 +1,6 @@
 """The frame a radiograph is looked at in, and the way back to its own pixels."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,19 +42,6 @@ class Frame:
     def is_whole(self) -> bool:
         """Whether nothing of the picture is outside."""
         return (self.left, self.top, self.right, self.bottom) == (0, 0, self.width, self.height)
-
-    def crop(self, radiograph: Radiograph) -> Radiograph:
-        """Cut the frame out of its radiograph; the DICOM header no longer fits and is left out.
-
-        Raises
-        ------
-        ValueError
-            The radiograph has another size.
-        """
-        if (radiograph.width, radiograph.height) != (self.width, self.height):
-            raise ValueError("the frame belongs to a radiograph of another size")
-        pixels = radiograph.pixels[self.top : self.bottom, self.left : self.right]
-        return replace(radiograph, pixels=pixels, header=None)
 
     def to_radiograph(
         self, values: NDArray[np.float32], shape: tuple[int, int], outside: float

@@ -13,7 +13,7 @@ from wscxr.anatomy.frame import Frame
 from wscxr.anatomy.network import INPUT_SIDE, LungNetwork
 from wscxr.choices import Intensity
 from wscxr.device import one_thread
-from wscxr.imaging import Radiograph, to_unit_range
+from wscxr.imaging import Radiograph, View, to_unit_range
 from wscxr.model.unet import load_weights
 
 MARGIN = 0.03
@@ -55,7 +55,7 @@ def shipped_lung_network() -> LungNetwork:
 
 
 @torch.no_grad()
-def find_lungs(network: LungNetwork, radiograph: Radiograph) -> LungFields:
+def find_lungs(network: LungNetwork, seen: Radiograph | View) -> LungFields:
     """Find the lung fields of a radiograph.
 
     One by one and on one core: batches of another size, or another number of cores, would round
@@ -66,8 +66,10 @@ def find_lungs(network: LungNetwork, radiograph: Radiograph) -> LungFields:
     ----------
     network
         In evaluation mode, on the CPU.
+    seen
+        As read, or a view of it.
     """
-    picture = to_unit_range(radiograph, INPUT_SIDE, Intensity.PERCENTILE)
+    picture = to_unit_range(seen, INPUT_SIDE, Intensity.PERCENTILE)
     with one_thread():
         logits = network(torch.from_numpy(picture)[None, None])
         probability = logits[0, 0].sigmoid().numpy()

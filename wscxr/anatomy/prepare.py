@@ -1,5 +1,6 @@
 """A radiograph -> the model input, in the frame the detector looks at."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -8,6 +9,10 @@ from wscxr.anatomy.frame import Frame
 from wscxr.anatomy.lungs import LungFields, find_lungs
 from wscxr.anatomy.network import LungNetwork
 from wscxr.imaging import InputConfig, Radiograph, to_model_input
+
+_OVERSAMPLING = 2
+"""Pixels of the picture, across and down, that a pixel of the model input is made from at least,
+where the picture has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +55,29 @@ class Preparation:
         self.config = config
         self.lungs = lungs
 
+    @property
+    def view_side(self) -> int:
+        """Shortest side, in pixels, of the view that radiographs are prepared from.
+
+        It is twice the model input's; where the lungs are looked for, four times, as most boxes
+        around them take more than half the picture.
+        """
+        return (_OVERSAMPLING if self.lungs is None else 2 * _OVERSAMPLING) * self.config.size
+
     def __call__(self, radiograph: Radiograph) -> ModelInput:
         """Prepare one radiograph; may be called on several threads at once.
 
         Where no lungs are found, the whole picture is the frame.
         """
-        lungs = None if self.lungs is None else find_lungs(self.lungs, radiograph)
+        view = radiograph.view(self.view_side)
+        lungs = None if self.lungs is None else find_lungs(self.lungs, view)
         frame = Frame.whole(radiograph) if lungs is None else lungs.frame(radiograph)
-        shown = radiograph if frame.is_whole else frame.crop(radiograph)
-        return ModelInput(to_model_input(shown, self.config), frame, lungs)
+        box = (frame.left, frame.top, frame.right, frame.bottom)
+        shortest = min(frame.right - frame.left, frame.bottom - frame.top)
+        needed = _OVERSAMPLING * self.config.size
+        if shortest < needed * view.factor:
+            # A small box, which few have, is looked at more closely.
+            view = radiograph.view(
+                math.ceil(needed * min(radiograph.width, radiograph.height) / shortest)
+            )
+        return ModelInput(to_model_input(view, self.config, box), frame, lungs)

@@ -259,12 +259,19 @@ class Bundle:
             A file cannot be opened.
         """
         if not isinstance(source, list | tuple):
-            return self._predict([open_source(source, rules)])[0]
+            return self._predict([open_source(source, rules, side=self.view_side)])[0]
         found: list[Prediction] = []
         for start in range(0, len(source), _BATCH):
             batch = source[start : start + _BATCH]
-            found += self._predict([open_source(item, rules) for item in batch])
+            found += self._predict(
+                [open_source(item, rules, side=self.view_side) for item in batch]
+            )
         return found
+
+    @property
+    def view_side(self) -> int:
+        """What `read_radiograph` should be given as `side` for a radiograph to `prepare`."""
+        return self._preparation.view_side
 
     def prepare(self, radiograph: Radiograph) -> ModelInput:
         """Model input of one radiograph, in the frame that the detector looks at."""

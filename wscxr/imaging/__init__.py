@@ -3,7 +3,7 @@
 from wscxr.imaging.dicom.rules import Assumed, DicomRules, LateralRule
 from wscxr.imaging.limits import ImageLimits
 from wscxr.imaging.model_input import InputConfig, to_model_input, to_unit_range
-from wscxr.imaging.radiograph import Radiograph
+from wscxr.imaging.radiograph import Radiograph, View
 from wscxr.imaging.reader import (
     Source,
     find_images,
@@ -21,6 +21,7 @@ __all__ = [
     "LateralRule",
     "Radiograph",
     "Source",
+    "View",
     "find_images",
     "from_array",
     "looks_like_dicom",

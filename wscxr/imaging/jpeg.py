@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 
 from wscxr.errors import CorruptImage, TooManyScans
 from wscxr.imaging.limits import ImageLimits
@@ -28,9 +30,6 @@ _MAX_SEGMENTS = 10_000
 """Many times what an encoder writes: 64 MiB of the longest segments are a thousand."""
 
 _SPECTRAL_SELECTION = b"\x00\x3f\x00"
-
-_CHECK_SCALE = 8
-"""At an eighth of its size a stream is read whole, but hardly any transform is computed."""
 
 
 @dataclass(frozen=True)
@@ -103,22 +102,44 @@ def check_end(stream: bytes) -> None:
         raise CorruptImage("the JPEG stream is truncated: it has no end marker")
 
 
-def check_intact(stream: bytes) -> None:
-    """Refuse an 8-bit stream that a decoder would have to repair; pixels are not kept.
+def decode_grey(stream: bytes, factor: int = 1) -> NDArray[np.uint8]:
+    """Decode an 8-bit stream to grey, and refuse one that the decoder would have to repair.
+
+    Smaller pictures are computed by smaller transforms (of each block of 8 x 8 pixels, its lowest
+    frequencies): a low-pass filter that costs less than the whole picture. All entropy-coded data
+    is read at any size. Colour becomes luma, which JPEG holds apart (JFIF, ITU-T T.871).
 
     Damage that leaves a valid code in place of another, as one changed byte may, cannot be seen.
+
+    Parameters
+    ----------
+    stream
+        A file or a frame.
+    factor
+        1, 2, 4 or 8: one pixel for each square of so many by so many.
+
+    Returns
+    -------
+    ndarray
+        uint8 of shape (ceil(height / factor), ceil(width / factor)).
 
     Raises
     ------
     CorruptImage
         libjpeg warns of it: data is missing, left over, or no valid code.
     """
+    frame = frame_header(stream)
     try:
-        simplejpeg.decode_jpeg(
-            stream, colorspace="GRAY", min_height=1, min_width=1, min_factor=_CHECK_SCALE
-        )
+        grey: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            stream,
+            colorspace="GRAY",
+            min_height=-(-frame.rows // factor),
+            min_width=-(-frame.columns // factor),
+            min_factor=factor,
+        )[..., 0]
     except ValueError:
         raise CorruptImage("the JPEG stream is truncated or damaged") from None
+    return grey
 
 
 def repair_scan_header(stream: bytes) -> bytes:

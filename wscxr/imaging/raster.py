@@ -14,6 +14,7 @@ from wscxr.errors import CorruptImage, ImageTooSmall, MultiFrameImage, TooManyPi
 from wscxr.imaging import jpeg, png
 from wscxr.imaging.limits import Admit, ImageLimits
 from wscxr.imaging.radiograph import Radiograph
+from wscxr.imaging.reduction import Grey, reduce
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 RASTER_SIGNATURES = (_PNG, b"\xff\xd8\xff")
@@ -21,6 +22,9 @@ RASTER_SIGNATURES = (_PNG, b"\xff\xd8\xff")
 
 _ORIENTATION = 0x0112
 """EXIF tag of the orientation (CIPA DC-008, 4.6.5.1)."""
+
+_ON_ITS_SIDE = (5, 6, 7, 8)
+"""Orientations whose rows are the columns of the upright picture."""
 
 _STRIP = 1 << 20
 """Pixels that are brought to grey at a time."""
@@ -54,15 +58,37 @@ def read_raster(data: bytes, limits: ImageLimits, admit: Admit = lambda _: None)
         with (PngImageFile if is_png else jpeg_factory)(io.BytesIO(data)) as image:
             _check_header(image, limits)
             admit(_working_bytes(image))
+            orientation = image.getexif().get(_ORIENTATION)
+            if not is_png:
+                return Radiograph(_JpegPicture(data, image.size, orientation), "JPEG")
             # Pillow decodes what is left of a damaged picture and does not report it.
-            png.check_whole(data) if is_png else jpeg.check_intact(data)
+            png.check_whole(data)
             image.load()
-            grey = _upright(_to_grey(image), image.getexif().get(_ORIENTATION))
-            return Radiograph(pixels=grey, format=str(image.format))
+            return Radiograph(_upright(_to_grey(image), orientation), "PNG")
     except (WscxrError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise anything on hostile bytes.
         raise CorruptImage("the image is truncated or damaged") from error
+
+
+class _JpegPicture:
+    """A JPEG file, decoded at the size that is asked for."""
+
+    dtype: np.dtype[np.unsignedinteger] = np.dtype(np.uint8)
+
+    def __init__(self, data: bytes, size: tuple[int, int], orientation: object) -> None:
+        self._data = data
+        self._orientation = orientation
+        width, height = size
+        turned = orientation in _ON_ITS_SIDE
+        self.shape = (width, height) if turned else (height, width)
+
+    def decode(self, factor: int) -> Grey:
+        """See `wscxr.imaging.radiograph.Picture.decode`."""
+        if factor > 1 and self._orientation in _TURNS:
+            # Squares that reach out of the picture must lie at its right and at its bottom.
+            return reduce(self.decode(1), factor)
+        return _upright(jpeg.decode_grey(self._data, factor), self._orientation)
 
 
 def _check_header(image: Image.Image, limits: ImageLimits) -> None:
@@ -92,7 +118,7 @@ def _working_bytes(image: Image.Image) -> int:
     return image.width * image.height * (depth + coefficients + grey)
 
 
-def _to_grey(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _to_grey(image: Image.Image) -> Grey:
     """Bring any Pillow mode to grey values of 8 bits, ``I;16`` to 16 bits.
 
     In strips: the colours of a large picture need several times its grey values, and copies of them
@@ -117,18 +143,18 @@ def _strip_to_grey(image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
-def _upright(
-    pixels: NDArray[np.uint8] | NDArray[np.uint16], orientation: object
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Apply the EXIF orientation, 1 to 8; other values mean nothing."""
-    turns: dict[object, Callable[[NDArray[Any]], NDArray[Any]]] = {
-        2: np.fliplr,
-        3: lambda grey: np.rot90(grey, 2),
-        4: np.flipud,
-        5: np.transpose,
-        6: lambda grey: np.rot90(grey, -1),
-        7: lambda grey: np.rot90(grey, 2).T,
-        8: np.rot90,
-    }
-    turn = turns.get(orientation)
+_TURNS: dict[object, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: np.fliplr,
+    3: lambda grey: np.rot90(grey, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda grey: np.rot90(grey, -1),
+    7: lambda grey: np.rot90(grey, 2).T,
+    8: np.rot90,
+}
+"""What brings a picture of each EXIF orientation upright; 1 is upright, others mean nothing."""
+
+
+def _upright(pixels: Grey, orientation: object) -> Grey:
+    turn = _TURNS.get(orientation)
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))

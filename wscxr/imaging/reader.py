@@ -51,6 +51,8 @@ def read_radiograph(
     limits: ImageLimits | None = None,
     rules: DicomRules | None = None,
     admit: Admit = lambda _: None,
+    *,
+    side: int | None = None,
 ) -> Radiograph:
     """Read one radiograph from the bytes of a file.
 
@@ -66,6 +68,9 @@ def read_radiograph(
         Which DICOM objects are scored; the defaults of `DicomRules` when not given.
     admit
         Called before decoding with the bytes of memory that it needs; what it raises is raised.
+    side
+        What `Radiograph.view` will be asked for, where that is known: the picture is decoded at
+        that size alone, until somebody wants another.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def read_radiograph(
         radiograph = read_raster(data, limits, admit)
     else:
         raise UnsupportedFormat("the file is neither PNG nor JPEG nor DICOM")
-    return _not_blank(radiograph)
+    return _not_blank(radiograph, side)
 
 
 def from_array(pixels: NDArray[Any], limits: ImageLimits | None = None) -> Radiograph:
@@ -123,8 +128,12 @@ def from_array(pixels: NDArray[Any], limits: ImageLimits | None = None) -> Radio
     return _not_blank(Radiograph(pixels=native, format="array"))
 
 
-def open_source(source: Source, rules: DicomRules | None = None) -> Radiograph:
-    """Read a radiograph from whatever there is; errors as `read_radiograph` and `from_array`.
+def open_source(
+    source: Source, rules: DicomRules | None = None, *, side: int | None = None
+) -> Radiograph:
+    """Read a radiograph from whatever there is.
+
+    Parameters and errors are those of `read_radiograph` and `from_array`, and this one.
 
     Raises
     ------
@@ -136,12 +145,15 @@ def open_source(source: Source, rules: DicomRules | None = None) -> Radiograph:
     if isinstance(source, np.ndarray):
         return from_array(source)
     if isinstance(source, bytes):
-        return read_radiograph(source, rules=rules)
-    return read_radiograph(Path(source).read_bytes(), rules=rules)
+        return read_radiograph(source, rules=rules, side=side)
+    return read_radiograph(Path(source).read_bytes(), rules=rules, side=side)
 
 
-def _not_blank(radiograph: Radiograph) -> Radiograph:
-    if radiograph.pixels.min() == radiograph.pixels.max():
+def _not_blank(radiograph: Radiograph, side: int | None = None) -> Radiograph:
+    view = radiograph.view(side)
+    if view.pixels.min() == view.pixels.max() and (
+        view.factor == 1 or radiograph.pixels.min() == radiograph.pixels.max()
+    ):
         raise BlankImage("all pixels have the same value")
     return radiograph
 

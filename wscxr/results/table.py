@@ -83,7 +83,9 @@ class PredictionTable:
         row: dict[str, Any] = {"image": str(image)}
         self._rows.append(row)
         try:
-            radiograph = read_radiograph(image.read_bytes(), rules=self._rules)
+            radiograph = read_radiograph(
+                image.read_bytes(), rules=self._rules, side=self._bundle.view_side
+            )
         except ImageError as error:
             row |= {"error": str(error), "code": error.code}
             return

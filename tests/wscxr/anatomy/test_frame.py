@@ -12,24 +12,11 @@ def radiograph() -> Radiograph:
     return Radiograph(noise(40, 48), "PNG")
 
 
-def test_a_frame_cuts_its_own_pixels_out() -> None:
-    picture = radiograph()
-    cut = FRAME.crop(picture)
-    np.testing.assert_array_equal(cut.pixels, picture.pixels[5:35, 10:34])
-    assert (cut.width, cut.height) == (24, 30)
-
-
-def test_a_frame_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="another size"):
-        FRAME.crop(Radiograph(noise(40, 40), "PNG"))
-
-
 def test_the_whole_picture_is_a_frame() -> None:
     picture = radiograph()
     frame = Frame.whole(picture)
     assert frame.is_whole
     assert not FRAME.is_whole
-    np.testing.assert_array_equal(frame.crop(picture).pixels, picture.pixels)
 
 
 def test_a_map_comes_back_to_the_pixels_it_was_made_from() -> None:

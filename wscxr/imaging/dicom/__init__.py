@@ -43,11 +43,6 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules, admit: Admit
         dataset = parse(data, limits)
         warnings = check_scope(dataset, rules)
         stored = decode(dataset, limits, admit)
-        pixels, grey_warnings = to_grey(stored, dataset, rules.assume.photometric_interpretation)
+        picture, grey_warnings = to_grey(stored, dataset, rules.assume.photometric_interpretation)
         del dataset.PixelData
-    return Radiograph(
-        pixels=pixels,
-        format="DICOM",
-        header=dataset,
-        warnings=(*warnings, *grey_warnings),
-    )
+    return Radiograph(picture, format="DICOM", header=dataset, warnings=(*warnings, *grey_warnings))

@@ -5,26 +5,73 @@ pydicom's own functions fill it, and the pixels are looked up. That is exact, an
 pixels a hundred times cheaper than running each step over the picture.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from wscxr.errors import CorruptImage
+from wscxr.imaging.reduction import STRIP, reduce_strip, strips
 
 _FULL = 65535
-_STRIP = 1 << 20
-"""Pixels of a strip."""
+_SAMPLE = 16
+"""A picture whose every 16th row and column shows two values is not blank."""
+
+_COUNTED = 1 << 20
+"""Rows are left out where a picture has more pixels than its percentiles need."""
 
 _RANGE = (0.1, 99.9)
 """Percentiles that stand for black and white where a file has no usable window."""
 
 
+class LookedUp:
+    """A picture of stored values, and the table that makes grey of them.
+
+    Parameters
+    ----------
+    patterns
+        Bit patterns of shape (rows, columns), uint8 or uint16.
+    table
+        The grey value of each bit pattern, uint16, of shape (256,) or (65536,).
+    """
+
+    dtype: np.dtype[np.unsignedinteger] = np.dtype(np.uint16)
+
+    def __init__(self, patterns: NDArray[np.unsignedinteger], table: NDArray[np.uint16]) -> None:
+        self._patterns = patterns
+        self._table = table
+        self.shape: tuple[int, int] = patterns.shape
+
+    def decode(self, factor: int) -> NDArray[np.uint16]:
+        """See `wscxr.imaging.radiograph.Picture.decode`."""
+        reduced = np.empty([-(-side // factor) for side in self.shape], dtype=np.uint16)
+        places = np.empty(STRIP + factor * self.shape[1], dtype=np.intp)
+        for strip in strips(self.shape, factor):
+            patterns = self._patterns[strip]
+            # NumPy looks up places alone: the same few of them each time, in the cache.
+            at = places[: patterns.size].reshape(patterns.shape)
+            at[...] = patterns
+            rows = slice(strip.start // factor, -(-strip.stop // factor))
+            if factor == 1:
+                np.take(self._table, at, out=reduced[rows], mode="clip")
+            else:
+                grey = np.take(self._table, at, mode="clip")
+                reduced[rows] = reduce_strip(grey, factor)
+        return reduced
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether all pixels have the same value."""
+        some = self._table[self._patterns[::_SAMPLE, ::_SAMPLE]]
+        if some.min() != some.max():
+            return False
+        grey = self.decode(1)
+        return bool(grey.min() == grey.max())
+
+
 def to_grey(
     stored: NDArray[np.unsignedinteger], dataset: Dataset, photometric: str | None = None
-) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
+) -> tuple[LookedUp, tuple[str, ...]]:
     """Bring stored values to grey that is bright where the body is dense.
 
     In the standard's order: Modality LUT or rescale (C.11.1), VOI LUT or first window (C.11.2),
@@ -43,7 +90,7 @@ def to_grey(
     Returns
     -------
     tuple
-        uint16 of the same shape, 0 for black and 65535 for the brightest value there can be; and
+        A picture of the same shape, 0 for black and 65535 for the brightest value there can be; and
         what had to be assumed: ``window_unusable``.
 
     Raises
@@ -52,7 +99,6 @@ def to_grey(
         A lookup table is damaged.
     """
     bits = int(dataset.BitsStored)
-    patterns = _significant(stored, dataset, bits)
     values = _values(bits, signed=bool(dataset.get("PixelRepresentation", 0)))
     padding = _padding(values, dataset)
     try:
@@ -60,48 +106,36 @@ def to_grey(
     except Exception as error:  # noqa: BLE001 - pydicom raises anything on damaged tables
         raise CorruptImage(f"the Modality LUT is damaged ({type(error).__name__})") from None
     inverted = _inverted(dataset, photometric)
+    significant = _significant(stored.dtype, dataset, bits)
 
-    def look_up(shown: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint16]:
+    def look_up(shown: NDArray[np.float64], low: float, high: float) -> LookedUp:
         share = np.clip((shown - low) / max(high - low, np.finfo(np.float64).tiny), 0, 1)
         table = np.round(_FULL * (1 - share if inverted else share)).astype(np.uint16)
         table[padding] = 0
-        grey = np.empty(patterns.shape, dtype=np.uint16)
-        for strip in _strips(patterns):
-            np.take(table, patterns[strip], out=grey[strip])
-        return grey
+        return LookedUp(stored, table[significant])
 
     warnings: tuple[str, ...] = ()
     if "VOILUTSequence" in dataset or "WindowWidth" in dataset:
         windowed = _window(rescaled, dataset)
         if windowed is not None:
             grey = look_up(windowed, float(windowed.min()), float(windowed.max()))
-            if grey.min() != grey.max():
+            if not grey.is_blank:
                 return grey, ()
         warnings = ("window_unusable",)
     counts = np.zeros(len(values), dtype=np.intp)
-    for strip in _strips(patterns):
-        counts += np.bincount(patterns[strip].ravel(), minlength=len(values))
+    every = max(stored.size // _COUNTED, 1)
+    np.add.at(counts, significant, np.bincount(stored[::every].ravel(), minlength=len(significant)))
     counts[padding] = 0
     return look_up(rescaled, *_percentiles(rescaled, counts)), warnings
 
 
-def _strips(pixels: NDArray[np.unsignedinteger]) -> Iterator[slice]:
-    """Rows that are worked on at a time: NumPy makes 8 bytes of each value that it looks up."""
-    rows = max(_STRIP // pixels.shape[1], 1)
-    for top in range(0, len(pixels), rows):
-        yield slice(top, top + rows)
-
-
 def _significant(
-    stored: NDArray[np.unsignedinteger], dataset: Dataset, bits: int
-) -> NDArray[np.unsignedinteger]:
-    """The pixel alone, without what other bits may hold (an overlay, for one)."""
+    dtype: np.dtype[np.unsignedinteger], dataset: Dataset, bits: int
+) -> NDArray[np.intp]:
+    """Of each bit pattern the pixel alone, without what other bits may hold (an overlay, say)."""
     shift = int(dataset.get("HighBit", bits - 1)) + 1 - bits
-    allocated = stored.dtype.itemsize * 8
-    if shift == 0 and bits == allocated:
-        return stored
-    mask = stored.dtype.type(2**bits - 1)
-    return (stored >> stored.dtype.type(shift)) & mask if shift else stored & mask
+    patterns: NDArray[np.intp] = np.arange(2 ** (8 * dtype.itemsize), dtype=np.intp)
+    return (patterns >> np.intp(shift)) & np.intp(2**bits - 1)
 
 
 def _values(bits: int, *, signed: bool) -> NDArray[np.int32]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from imagecodecs import jpeg8_decode
@@ -37,8 +38,8 @@ from wscxr.errors import (
 )
 from wscxr.imaging.jpeg import (
     check_end,
-    check_intact,
     check_work,
+    decode_grey,
     frame_header,
     repair_scan_header,
 )
@@ -52,9 +53,11 @@ _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEGLSNearLos
 _PLUGINS: dict[UID, str] = {
     **dict.fromkeys(_J2K, "pylibjpeg"),
     **dict.fromkeys(_JPEG_LS, "pyjpegls"),
-    JPEGBaseline8Bit: "pillow",
     RLELossless: "pydicom",
 }
+
+_NO_COPY: dict[str, Any] = {"view_only": True}
+"""What is not compressed stays where it lies in the file's bytes."""
 
 _WORKING_BYTES = 12
 """Bytes a pixel that any decoder and the grayscale pipeline need at most; 7 were measured."""
@@ -95,12 +98,15 @@ def decode(dataset: Dataset, limits: ImageLimits, admit: Admit) -> NDArray[np.un
         if syntax.is_encapsulated:
             _check_stream(dataset, syntax, limits)
         admit(_WORKING_BYTES * int(dataset.Rows) * int(dataset.Columns))
+        array: NDArray[np.generic]
         if syntax in _JPEG:
             array = jpeg8_decode(repair_scan_header(_frame(dataset)))
+        elif syntax == JPEGBaseline8Bit:
+            array = decode_grey(_frame(dataset))
         else:
             with _all_bits(dataset, syntax):
                 array, _ = get_decoder(syntax).as_array(
-                    dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, "")
+                    dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""), **_NO_COPY
                 )
         patterns = _patterns(array, dataset)
         return _without_overshoot(patterns, dataset) if syntax in _LOSSY else patterns
@@ -139,7 +145,7 @@ def _check(dataset: Dataset, limits: ImageLimits) -> None:
 
 def _check_stream(dataset: Dataset, syntax: UID, limits: ImageLimits) -> None:
     """Hold what a compressed stream announces to the header and the limits, and see it is whole."""
-    if syntax not in _PLUGINS and syntax not in _JPEG:
+    if syntax not in _PLUGINS and syntax not in _JPEG and syntax != JPEGBaseline8Bit:
         raise UnsupportedSyntax(f"no decoder reads transfer syntax {syntax.name}")
     if syntax == RLELossless:
         return  # has no size of its own
@@ -155,8 +161,6 @@ def _check_stream(dataset: Dataset, syntax: UID, limits: ImageLimits) -> None:
     if syntax in _JPEG or syntax == JPEGBaseline8Bit:
         check_work(frame, limits)
         check_end(frame)
-    if syntax == JPEGBaseline8Bit:
-        check_intact(frame)
 
 
 def _frame(dataset: Dataset) -> bytes:
@@ -189,7 +193,7 @@ def _patterns(array: NDArray[np.generic], dataset: Dataset) -> NDArray[np.unsign
         array.dtype.newbyteorder("="), copy=False
     ).view(unsigned)
     # A stream may have fewer bits than the header allocates.
-    return patterns.astype(np.uint16) if int(dataset.BitsStored) > 8 else patterns
+    return patterns.astype(np.uint16, copy=False) if int(dataset.BitsStored) > 8 else patterns
 
 
 def _without_overshoot(

@@ -1,13 +1,12 @@
 """Secondary Capture (PS3.3, A.8.1): the overlay with a legend, for every viewer."""
 
-from dataclasses import replace
-
 import numpy as np
 from highdicom.sc import SCImage
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from wscxr.imaging import Radiograph
 from wscxr.results.dicom.identity import RESEARCH
 from wscxr.results.dicom.target import Target
 from wscxr.results.png import display_grey, overlay
@@ -54,7 +53,7 @@ def _overlay(target: Target) -> Image.Image:
     if share != 1:
         size = (round(radiograph.width * share), round(radiograph.height * share))
         resized = display_grey(radiograph).resize(size, Image.Resampling.BILINEAR)
-        radiograph = replace(radiograph, pixels=np.asarray(resized))
+        radiograph = Radiograph(np.asarray(resized), radiograph.format)
     return overlay(radiograph, target.prediction.anomaly_map, target.prediction.colour_scale)
 
 
