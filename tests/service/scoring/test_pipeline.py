@@ -60,7 +60,7 @@ def test_stuck_decoders_make_the_service_unready(
 ) -> None:
     go = threading.Event()
 
-    def hang(*_: object) -> Radiograph:
+    def hang(*_: object, **__: object) -> Radiograph:
         assert go.wait(PATIENCE_S)
         raise CorruptImage
 

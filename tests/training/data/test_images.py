@@ -112,10 +112,10 @@ def test_files_are_not_all_read_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     lock = threading.Lock()
     original = images_module.open_radiograph
 
-    def spy(path: Path) -> object:
+    def spy(path: Path, side: int | None = None) -> object:
         with lock:
             opened.append(path)
-        return original(path)
+        return original(path, side)
 
     monkeypatch.setattr(images_module, "open_radiograph", spy)
     monkeypatch.setattr(images_module, "_READ_AHEAD", 4)
