@@ -21,6 +21,7 @@ from service.http.connections import limited_protocol
 from service.http.docs import install_docs
 from service.http.limits import BodyLimitMiddleware, keep_uploads_in_memory
 from service.http.problems import install_problem_handlers
+from service.http.sessions import Sessions
 from service.logs import configure_logging
 from service.prometheus import Metrics
 from service.web.page import install_page
@@ -76,7 +77,7 @@ def create_app(
         Settings of the PACS in the environment cannot be used.
     """
     # Not above: these import PyTorch, which must come after `configure_process`.
-    from service.api import dicom, maps, models, operations, predict, radiographs, studies
+    from service.api import dicom, maps, models, operations, predict, radiographs, session, studies
     from service.api.dependencies import refuse_unknown_query
     from service.api.oip import routes as oip
     from service.scoring.registry import Registry
@@ -87,6 +88,7 @@ def create_app(
     registry = Registry(settings, metrics, stop)
     jobs = studies.StudyJobs(settings)
     authenticator = Authenticator(settings.key, settings.api_keys_file)
+    sessions = Sessions()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -112,6 +114,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.registry = registry
     app.state.authenticator = authenticator
+    app.state.sessions = sessions
     app.state.jobs = jobs
     app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)
     install_problem_handlers(app)
@@ -127,13 +130,16 @@ def create_app(
         timeout_s=settings.request_timeout_s,
     )
     app.add_middleware(
-        AuthMiddleware, authenticator=authenticator, docs_need_key=settings.docs_access == "key"
+        AuthMiddleware,
+        authenticator=authenticator,
+        sessions=sessions,
+        docs_need_key=settings.docs_access == "key",
     )
     app.add_middleware(AccessMiddleware, requests=metrics.requests)
     security = DECLARED_SECURITY if authenticator.required else []
     app.include_router(operations.health_router)
     app.include_router(oip.health_router)
-    for module in (predict, dicom, maps, radiographs, models, studies, oip):
+    for module in (predict, dicom, maps, radiographs, models, studies, session, oip):
         strict = [*security, Depends(refuse_unknown_query)]
         app.include_router(module.router, dependencies=strict)
     app.include_router(operations.metrics_router, dependencies=security)

@@ -59,6 +59,12 @@ class Forbidden(ServiceError):
     status = 403
 
 
+class CrossSite(Forbidden):
+    """The request came with the cookie of the reading room, but not from its page."""
+
+    code = "cross_site"
+
+
 class NotFound(ServiceError):
     """Nothing is at this path; see /docs."""
 

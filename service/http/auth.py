@@ -18,6 +18,7 @@ from service.http.attempts import WrongKeys
 from service.http.docs import STATIC
 from service.http.keys import ANONYMOUS, SINGLE_KEY, ApiKey, KeysFile, Role, sha256_of
 from service.http.problems import problem_response
+from service.http.sessions import Sessions
 from service.web import page
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
@@ -118,13 +119,23 @@ class AuthMiddleware:
     ----------
     authenticator
         Knows the keys.
+    sessions
+        Knows which key a cookie stands for.
     docs_need_key
         Whether the OpenAPI document and the page that shows it need a key too.
     """
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, *, docs_need_key: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator,
+        sessions: Sessions,
+        *,
+        docs_need_key: bool,
+    ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._sessions = sessions
         self._docs_need_key = docs_need_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,7 +160,11 @@ class AuthMiddleware:
 
     def _caller(self, scope: Scope) -> Caller:
         refusal: ServiceError = Unauthorized()
-        for key in _keys_in(Headers(scope=scope)):
+        headers = Headers(scope=scope)
+        keys = list(keys_in(headers))
+        if not keys and (key := self._sessions.key_of(scope["method"], headers)) is not None:
+            keys = [key]
+        for key in keys:
             try:
                 return self._authenticator.authenticate(key, client_address(scope))
             except ServiceError as error:
@@ -178,7 +193,8 @@ def require_role(role: Role) -> Depends:
     return Depends(dependency)
 
 
-def _keys_in(headers: Headers) -> Iterator[str]:
+def keys_in(headers: Headers) -> Iterator[str]:
+    """The API keys that a request carries; bytes that are no UTF-8 as surrogates (PEP 383)."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     for key in (headers.get("x-api-key", ""), token.strip() if scheme.lower() == "bearer" else ""):
         if key:

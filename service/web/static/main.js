@@ -1,6 +1,7 @@
 /** Puts the page together. */
 
 import { Analyser } from "./analyser.js";
+import { onSignIn } from "./api.js";
 import { colourBar } from "./colour_bar.js";
 import { Display } from "./display.js";
 import { byId, el } from "./dom.js";
@@ -13,8 +14,11 @@ import { modelsPage } from "./models_page.js";
 import { offer } from "./places.js";
 import { Reading } from "./reading.js";
 import { saveTool } from "./save.js";
+import { account, signInDialog } from "./sign_in.js";
 import { Stage } from "./stage.js";
 import { displayTools } from "./tools.js";
+
+onSignIn(signInDialog());
 
 const display = new Display();
 const stage = /** @type {HTMLCanvasElement} */ (byId("stage"));
@@ -111,6 +115,7 @@ document.body.append(help);
 listen(keys);
 byId("account").append(
   el("button", { type: "button", title: "Keys and pointer (?)", click: () => help.showModal() }, "Keys"),
+  account(),
 );
 
 offer([

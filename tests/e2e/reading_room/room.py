@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 PATIENCE_MS = 60_000
@@ -112,3 +113,16 @@ def grey(pixel: tuple[int, int, int]) -> int:
     """The grey of a pixel without colour."""
     assert len(set(pixel)) == 1, json.dumps(pixel)
     return pixel[0]
+
+
+def accessible(page: Page) -> None:
+    """Make sure that axe finds nothing serious."""
+    found = Axe().run(page).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    said = [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in serious]
+    assert said == []
+
+
+def no_wider_than(page: Page, width: int) -> None:
+    """Make sure that nothing has to be scrolled sideways."""
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width

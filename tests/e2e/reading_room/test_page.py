@@ -8,12 +8,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from service.settings import Settings
 from tests.dicom_files import dataset, written
-from tests.e2e.reading_room.room import Room, grey
+from tests.e2e.reading_room.room import Room, accessible, grey, no_wider_than
 from tests.helpers import encode
 from tests.service.serving import RunningServer, make_settings, running
 from wscxr.bundle.bundle import Bundle
@@ -228,29 +227,18 @@ def test_it_can_be_used_by_everybody(
     browser: Browser, reading_room: RunningServer, chests: list[Path], width: int, height: int
 ) -> None:
     with Room.opened(browser, reading_room.url, width, height) as room:
-        _accessible(room.page)
+        accessible(room.page)
         room.choose(*chests[:2])
-        _accessible(room.page)
-        _no_wider_than(room.page, width)
+        accessible(room.page)
+        no_wider_than(room.page, width)
         room.press("?")
-        _accessible(room.page)
+        accessible(room.page)
         room.press("Escape")
         for place in ("Models",):
             room.page.get_by_role("link", name=place).click()
             expect(room.page.locator("#page h2")).to_be_visible()
-            _accessible(room.page)
-            _no_wider_than(room.page, width)
-
-
-def _accessible(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    said = [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in serious]
-    assert said == []
-
-
-def _no_wider_than(page: Page, width: int) -> None:
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+            accessible(room.page)
+            no_wider_than(room.page, width)
 
 
 @pytest.mark.slow
