@@ -1,10 +1,10 @@
 """The grey values of a radiograph, for whoever shows it on a screen."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from safetensors.numpy import save
 from starlette.responses import Response
 
@@ -12,7 +12,7 @@ from service.api.dependencies import (
     UPLOAD_ERRORS,
     AssumedDep,
     FileDep,
-    PipelineDep,
+    RegistryDep,
     while_connected,
 )
 from service.errors import InferenceFailed
@@ -48,14 +48,21 @@ class TensorsResponse(Response):
     },
 )
 async def read_values(
-    request: Request, pipeline: PipelineDep, data: FileDep, assume: AssumedDep
+    request: Request,
+    registry: RegistryDep,
+    data: FileDep,
+    assume: AssumedDep,
+    model: Annotated[
+        str | None, Query(description="The model that looks for the lungs; as for predictions.")
+    ] = None,
 ) -> TensorsResponse:
     """Read one radiograph without scoring it: its grey values in full depth, and its lung fields.
 
     All numbers are little-endian; the format is described at
     <https://huggingface.co/docs/safetensors>.
     """
-    return TensorsResponse(await while_connected(request, pipeline.read(data, _encode, assume)))
+    reading = registry.get(model).read(data, _encode, assume)
+    return TensorsResponse(await while_connected(request, reading))
 
 
 def _encode(radiograph: Radiograph, model_input: ModelInput) -> bytes:

@@ -141,9 +141,24 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
         case HTTPException():
             response = problem_response(_from_http(error), request.scope)
             response.headers.update(error.headers or {})
+            if "Allow" in response.headers:
+                response.headers["Allow"] = _allowed(request, response.headers["Allow"])
             return response
         case _:
             return problem_response(error, request.scope)
+
+
+def _allowed(request: Request, otherwise: str) -> str:
+    """The Allow header for a path that has several routes: the router names the first one's method.
+
+    Parameters
+    ----------
+    otherwise
+        What the router says; right for a path that the OpenAPI document does not have.
+    """
+    path = getattr(request.scope.get("route"), "path", "")
+    documented = request.app.openapi()["paths"].get(path)
+    return ", ".join(sorted(map(str.upper, documented))) if documented else otherwise
 
 
 def _from_validation(error: RequestValidationError) -> ServiceError:

@@ -13,10 +13,18 @@ export class Analyser {
   #waiting = [];
   #running = 0;
 
-  /** @param {(item: Item) => void} changed Called whenever the state of an item has changed. */
-  constructor(changed) {
+  /**
+   * @param {() => string} model Name of the model to ask, for what is analysed from now on; empty
+   *   for the service's own choice.
+   * @param {(item: Item) => void} changed Called whenever the state of an item has changed.
+   */
+  constructor(model, changed) {
+    this.#model = model;
     this.#changed = changed;
   }
+
+  /** @type {() => string} */
+  #model;
 
   /** @type {(item: Item) => void} */
   #changed;
@@ -34,7 +42,7 @@ export class Analyser {
     for (let item = this.#waiting.shift(); item; item = this.#waiting.shift()) {
       item.state = "analysing";
       this.#changed(item);
-      await analyse(item);
+      await analyse(item, this.#model());
       this.#changed(item);
     }
     this.#running -= 1;
@@ -45,11 +53,13 @@ export class Analyser {
  * Have one file analysed; what goes wrong is noted in the item.
  *
  * @param {Item} item
+ * @param {string} model
  */
-async function analyse(item) {
+async function analyse(item, model) {
+  const query = new URLSearchParams({ map: "base64", style: "raw16", ...(model && { model }) });
   try {
     const file = await item.file();
-    const result = await askJson("v1/predict?map=base64&style=raw16", upload(file));
+    const result = await askJson(`v1/predict?${query}`, upload(file));
     const png = Uint8Array.from(atob(result.map.base64), (letter) => letter.charCodeAt(0));
     const map = await readMap(png.buffer);
     Object.assign(item, { state: "done", result: { ...result, map: null }, map: async () => map });

@@ -10,6 +10,7 @@ import { helpDialog } from "./help.js";
 import { waitingItem } from "./items.js";
 import { listen } from "./keyboard.js";
 import { ItemList } from "./list.js";
+import { modelChoice } from "./models.js";
 import { modelsPage } from "./models_page.js";
 import { offer } from "./places.js";
 import { Reading } from "./reading.js";
@@ -39,7 +40,8 @@ byId("tools").append(
 
 const progress = el("progress", { max: 1, value: 0, hidden: true, "aria-label": "Analysed files" });
 const count = el("p", { class: "count", role: "status" });
-const analyser = new Analyser((item) => {
+const model = modelChoice();
+const analyser = new Analyser(() => model.value, (item) => {
   files.update(item);
   reading.refresh(item);
   const ended = files.items.filter(({ state }) => state === "done" || state === "failed");
@@ -70,6 +72,7 @@ const chooser = el("input", {
 });
 byId("browser").append(
   el("label", { class: "drop" }, chooser, "Drop PNG, JPEG or DICOM files, or choose them"),
+  model,
   progress,
   count,
   files.element,

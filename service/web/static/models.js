@@ -1,6 +1,7 @@
 /** What is served: asked for once, as answers hold name and version of their model alone. */
 
 import { askJson } from "./api.js";
+import { el } from "./dom.js";
 
 /** @type {Promise<any[]> | null} */
 let asked = null;
@@ -21,4 +22,18 @@ export function servedModels() {
 export async function calibrationSize({ sha256 }) {
   const model = (await servedModels()).find((each) => each.sha256 === sha256);
   return model?.calibration.n ?? null;
+}
+
+/** @returns {HTMLSelectElement} The model to ask; hidden where there is no choice. */
+export function modelChoice() {
+  const select = el("select", { "aria-label": "Model for new files", hidden: true });
+  servedModels().then((models) => {
+    select.hidden = models.length < 2;
+    select.append(
+      el("option", { value: "" }, "Default model"),
+      el("option", { value: "auto" }, "The model that fits each image"),
+      ...models.map(({ name, version }) => el("option", { value: name }, `${name} ${version}`)),
+    );
+  });
+  return select;
 }

@@ -104,7 +104,9 @@ export class Reading {
     let picture = this.#pictures.get(item.id);
     if (picture === undefined) {
       const file = await item.file();
-      const answer = await ask("v1/radiograph", upload(file));
+      const model = item.result?.model.name;
+      const query = model ? `?model=${encodeURIComponent(model)}` : "";
+      const answer = await ask(`v1/radiograph${query}`, upload(file));
       picture = readPicture(await answer.arrayBuffer());
     }
     // The last one opened stays longest.

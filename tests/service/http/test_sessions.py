@@ -113,3 +113,9 @@ def test_a_session_ends_with_its_key(store: Path, tmp_path: Path) -> None:
         }
         keys.write_text(other.toml())
         wait_for(lambda: client.get("/v1/session").status_code == 401, every_s=0.2)
+
+
+def test_the_methods_of_a_path_with_several(client: httpx.Client) -> None:
+    answer = client.put("/v1/session")
+    check_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "DELETE, GET, POST"
