@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import Depends, FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from service.http.access import AccessMiddleware
 from service.http.auth import DECLARED_SECURITY, Authenticator, AuthMiddleware
@@ -24,6 +25,7 @@ from service.http.problems import install_problem_handlers
 from service.http.sessions import Sessions
 from service.logs import configure_logging
 from service.prometheus import Metrics
+from service.records import open_recorder
 from service.web.page import install_page
 from wscxr import __version__
 from wscxr.errors import ConfigError
@@ -74,10 +76,21 @@ def create_app(
     pydantic.ValidationError
         Settings in the environment cannot be used.
     ConfigError
-        Settings of the PACS in the environment cannot be used.
+        Settings of the PACS in the environment cannot be used, or the record cannot be kept.
     """
     # Not above: these import PyTorch, which must come after `configure_process`.
-    from service.api import dicom, maps, models, operations, predict, radiographs, session, studies
+    from service.api import (
+        analyses,
+        dicom,
+        maps,
+        models,
+        operations,
+        predict,
+        radiographs,
+        reviews,
+        session,
+        studies,
+    )
     from service.api.dependencies import refuse_unknown_query
     from service.api.oip import routes as oip
     from service.scoring.registry import Registry
@@ -85,17 +98,22 @@ def create_app(
 
     settings = settings or Settings()
     metrics = Metrics()
-    registry = Registry(settings, metrics, stop)
+    recorder = open_recorder(settings, metrics)
+    registry = Registry(settings, metrics, stop, recorder)
     jobs = studies.StudyJobs(settings)
     authenticator = Authenticator(settings.key, settings.api_keys_file)
     sessions = Sessions()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if recorder is not None:
+            recorder.start()
         registry.start()
         yield
         await jobs.close()
         await registry.close()
+        if recorder is not None:
+            await run_in_threadpool(recorder.close)
 
     app = FastAPI(
         title="wscxr",
@@ -115,6 +133,7 @@ def create_app(
     app.state.registry = registry
     app.state.authenticator = authenticator
     app.state.sessions = sessions
+    app.state.recorder = recorder
     app.state.jobs = jobs
     app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)
     install_problem_handlers(app)
@@ -139,7 +158,8 @@ def create_app(
     security = DECLARED_SECURITY if authenticator.required else []
     app.include_router(operations.health_router)
     app.include_router(oip.health_router)
-    for module in (predict, dicom, maps, radiographs, models, studies, session, oip):
+    routed = (predict, dicom, maps, radiographs, models, studies, session, analyses, reviews, oip)
+    for module in routed:
         strict = [*security, Depends(refuse_unknown_query)]
         app.include_router(module.router, dependencies=strict)
     app.include_router(operations.metrics_router, dependencies=security)

@@ -5,9 +5,12 @@ another exception.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from wscxr.errors import WscxrError
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
 class ServiceError(WscxrError):
@@ -17,9 +20,12 @@ class ServiceError(WscxrError):
     ----------
     headers
         Headers that the answer carries beside its body.
+    members
+        Members of the problem beside those of every problem (RFC 9457, section 3.2).
     """
 
     headers: ClassVar[Mapping[str, str]] = {}
+    members: Mapping[str, "JsonValue"] = {}
 
 
 class MalformedBody(ServiceError):
@@ -96,6 +102,24 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class RecordsOff(NotFound):
+    """The service records no analyses; see WSCXR_RECORDS."""
+
+    code = "records_off"
+
+
+class AnalysisNotFound(NotFound):
+    """The record holds no such analysis, or not any more."""
+
+    code = "analysis_not_found"
+
+
+class ImageNotKept(NotFound):
+    """The picture of this analysis was not kept; see WSCXR_RECORD_IMAGES."""
+
+    code = "image_not_kept"
+
+
 class MethodNotAllowed(ServiceError):
     """The path does not take that method; see the Allow header."""
 
@@ -108,6 +132,23 @@ class UploadTooSlow(ServiceError):
 
     code = "upload_too_slow"
     status = 408
+
+
+class ReviewConflict(ServiceError):
+    """Somebody else has judged this analysis since; the answer holds their review.
+
+    Parameters
+    ----------
+    review
+        The review that stands, as JSON.
+    """
+
+    code = "review_conflict"
+    status = 409
+
+    def __init__(self, review: "JsonValue" = None) -> None:
+        super().__init__()
+        self.members = {"review": review}
 
 
 class BodyTooLarge(ServiceError):
@@ -215,6 +256,24 @@ class ShuttingDown(TryLater):
     """The service is stopping and takes no new work."""
 
     code = "shutting_down"
+
+
+class RecordsUnavailable(TryLater):
+    """The database of the record does not answer, or not in time."""
+
+    code = "records_unavailable"
+
+
+class RecordsFull(TryLater):
+    """The disk of the record's database is full; what waits is written once there is room."""
+
+    code = "records_full"
+
+
+class RecordsVersion(TryLater):
+    """A later version of this program wrote the record's database; use that version."""
+
+    code = "records_version"
 
 
 class DeadlineExceeded(ServiceError):

@@ -74,6 +74,10 @@ class Metrics:
         )
         self._model = Info("wscxr_model", "Served bundles.", ["model"], registry=self._registry)
 
+    def watch_records(self) -> "RecordMetrics":
+        """Show the state of the record, where there is one."""
+        return RecordMetrics(self._registry)
+
     def watch_model(self, model: ModelIdentity, queue_depth: Callable[[], int]) -> None:
         """Show which bundle is served, and the length of its queue."""
         self._model.labels(model.name).info({"version": model.version, "sha256": model.sha256})
@@ -90,4 +94,39 @@ class Metrics:
             ["model"],
             buckets=_SECONDS,
             registry=self._registry,
+        )
+
+
+class RecordMetrics:
+    """What becomes of analyses that are to be recorded.
+
+    Attributes
+    ----------
+    written, lost
+        Analyses that were written, and that were lost because too many waited.
+    pictures_lost
+        Analyses recorded without their picture, because too many pictures waited.
+    waiting
+        Analyses in the buffer.
+    healthy
+        1 while the database takes what is written, else 0.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.written = Counter(
+            "wscxr_records_written", "Analyses written to the record.", registry=registry
+        )
+        self.lost = Counter(
+            "wscxr_records_lost", "Analyses that were not recorded.", registry=registry
+        )
+        self.pictures_lost = Counter(
+            "wscxr_record_pictures_lost",
+            "Analyses recorded without their picture: too many waited.",
+            registry=registry,
+        )
+        self.waiting = Gauge(
+            "wscxr_records_waiting", "Analyses that wait to be recorded.", registry=registry
+        )
+        self.healthy = Gauge(
+            "wscxr_records_healthy", "1 while the record can be written, else 0.", registry=registry
         )

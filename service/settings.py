@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.http.keys import read_keys
+from service.records.location import OFF, Location
 from wscxr import shipped
 from wscxr.errors import ConfigError
 from wscxr.imaging import DicomRules, ImageLimits
@@ -158,6 +159,29 @@ class Settings(BaseSettings):
         min_length=1,
         description="DICOM objects to make, of sc, sr, seg and gsps; JSON in the environment.",
     )
+    records: str = Field(
+        default=OFF,
+        repr=False,
+        description="Database that records every analysis: sqlite:///PATH or "
+        "postgresql://USER@HOST/DATABASE; off: none. A password belongs into the variable.",
+        json_schema_extra={"metavar": "URL"},
+    )
+    records_key_file: Path | None = Field(
+        default=None,
+        description="File with the key of the record's hashes; SQLite: made beside the database.",
+    )
+    record_images: Path | None = Field(
+        default=None,
+        description="Folder to keep pictures and maps of recorded analyses in; default: none kept.",
+    )
+    records_retention_days: PositiveInt | None = Field(
+        default=None,
+        description="Days after which analyses are erased; default: never. Deployers of AI systems "
+        "of high risk keep logs for at least 180 (EU AI Act, article 26).",
+    )
+    records_buffer: PositiveInt = Field(
+        default=10_000, description="Most analyses that wait for the database; more are lost."
+    )
     log_level: Literal["info", "warning", "error"] = Field(
         default="info", description="Lowest level that is logged."
     )
@@ -166,6 +190,12 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("records")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        Location.parse(value)
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -2,20 +2,26 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from uuid import UUID
 
-from fastapi import Depends, File, Query, Request, UploadFile
+from fastapi import Depends, File, Header, Query, Request, UploadFile
 from starlette.datastructures import UploadFile as AnyUpload
 
 from service import errors
-from service.errors import BatchTooLarge, ClientGone, InvalidRequest, TooManyFiles
+from service.errors import BatchTooLarge, ClientGone, InvalidRequest, RecordsOff, TooManyFiles
+from service.http.auth import Caller
 from service.prometheus import Metrics
+from service.records.record import Origin, Source
 from service.scoring.auto import AutoPipeline
 from service.scoring.pipeline import Pipeline
 from service.scoring.registry import Registry
 from service.settings import Settings
 from wscxr.errors import ImageError, WscxrError, kinds
 from wscxr.imaging import Assumed
+
+if TYPE_CHECKING:
+    from service.records.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -85,6 +91,47 @@ async def get_registry(request: Request) -> Registry:
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 MetricsDep = Annotated[Metrics, Depends(get_metrics)]
 RegistryDep = Annotated[Registry, Depends(get_registry)]
+
+
+def caller_name(request: Request) -> str:
+    """Name of the key that a request came with; anonymous where none is needed."""
+    caller: Caller = request.state.caller
+    return caller.name
+
+
+async def get_origin(
+    request: Request,
+    source: Annotated[
+        Source, Header(alias="X-WSCXR-Source", description="Where the image comes from.")
+    ] = Source.UPLOAD,
+) -> Origin:
+    """Who asks, and for an image from where."""
+    return Origin(UUID(request.state.request_id), source, caller_name(request))
+
+
+OriginDep = Annotated[Origin, Depends(get_origin)]
+
+
+async def get_recorder(request: Request) -> "Recorder":
+    """The record of the app.
+
+    Raises
+    ------
+    RecordsOff
+        It has none.
+    """
+    recorder: Recorder | None = request.app.state.recorder
+    if recorder is None:
+        raise RecordsOff
+    return recorder
+
+
+# FastAPI evaluates annotations; this one's module needs an extra, and is imported where there is a
+# record.
+if TYPE_CHECKING:
+    RecordsDep = Annotated[Recorder, Depends(get_recorder)]
+else:
+    RecordsDep = Annotated[Any, Depends(get_recorder)]
 
 
 async def get_pipeline(

@@ -1,7 +1,6 @@
 """A DICOM radiograph in, DICOM results out."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -10,6 +9,7 @@ from service.api.dependencies import (
     UPLOAD_ERRORS,
     AssumedDep,
     FileDep,
+    OriginDep,
     PipelineDep,
     SettingsDep,
     while_connected,
@@ -48,6 +48,7 @@ async def predict_dicom(
     pipeline: PipelineDep,
     data: FileDep,
     assume: AssumedDep,
+    origin: OriginDep,
     only: Annotated[
         ResultKind | None,
         Query(description="Answer with this object alone, as application/dicom."),
@@ -61,8 +62,7 @@ async def predict_dicom(
     if not looks_like_dicom(data):
         raise UnsupportedFormat("only a DICOM file can be answered with DICOM objects")
     render = render_dicom([only] if only else settings.dicom_results)
-    result_id = UUID(request.state.request_id)
-    work = pipeline.analyse(data, render, assume, result_id=result_id)
+    work = pipeline.analyse(data, render, assume, origin=origin, result_id=origin.request_id)
     result, files = await while_connected(request, work)
     if len(files) == 1:
         return DicomResponse(files[0], headers=result.headers())

@@ -14,6 +14,7 @@ from service.api.dependencies import (
     AssumedDep,
     FileDep,
     FilesDep,
+    OriginDep,
     PipelineDep,
     while_connected,
 )
@@ -104,10 +105,10 @@ async def predict(
     data: FileDep,
     chosen: RequestedMapDep,
     assume: AssumedDep,
+    origin: OriginDep,
 ) -> AnalysisResult:
     """Score one radiograph; with `map`, draw its anomaly map too."""
-    result_id = UUID(request.state.request_id)
-    work = pipeline.analyse(data, chosen.render, assume, result_id=result_id)
+    work = pipeline.analyse(data, chosen.render, assume, origin=origin, result_id=origin.request_id)
     return chosen.deliver(await while_connected(request, work))
 
 
@@ -137,6 +138,7 @@ async def predict_map(
     pipeline: PipelineDep,
     data: FileDep,
     assume: AssumedDep,
+    origin: OriginDep,
     style: StyleQuery = MapStyle.OVERLAY,
 ) -> PngResponse:
     """Score one radiograph and answer with its anomaly map; the scores are in the headers."""
@@ -147,8 +149,7 @@ async def predict_map(
         headers = {header_name(name): repr(value) for name, value in numbers.items()}
         return prediction.png(style), headers if style is MapStyle.RAW16 else {}
 
-    result_id = UUID(request.state.request_id)
-    work = pipeline.analyse(data, render, assume, result_id=result_id)
+    work = pipeline.analyse(data, render, assume, origin=origin, result_id=origin.request_id)
     result, (png, scale) = await while_connected(request, work)
     return PngResponse(png, headers={**result.headers(), **scale})
 
@@ -196,9 +197,11 @@ async def predict_batch(
     files: FilesDep,
     chosen: RequestedMapDep,
     assume: AssumedDep,
+    origin: OriginDep,
 ) -> BatchResult:
     """Score several radiographs: one result or one error for each, in order."""
-    found = await while_connected(request, pipeline.analyse_many(files, chosen.render, assume))
+    work = pipeline.analyse_many(files, chosen.render, assume, origin=origin)
+    found = await while_connected(request, work)
     request_id = request.state.request_id
     items = []
     for index, analysis in enumerate(found):

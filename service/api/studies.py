@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from service import errors
-from service.api.dependencies import PipelineDep, while_connected
+from service.api.dependencies import PipelineDep, caller_name, while_connected
 from service.errors import (
     KEY_ERRORS,
     InternalError,
@@ -78,7 +78,7 @@ class StudyJobs:
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._ended: TTLCache[UUID, Job] = TTLCache(_KEPT, _KEPT_S)
 
-    def start(self, study: str, pipeline: Pipeline | AutoPipeline) -> Job:
+    def start(self, study: str, pipeline: Pipeline | AutoPipeline, caller: str) -> Job:
         """Start the analysis of a study.
 
         Raises
@@ -93,7 +93,8 @@ class StudyJobs:
         if len(self._running) >= _AT_ONCE:
             raise QueueFull
         job = uuid4()
-        self._running[job] = asyncio.create_task(self._run(job, self._pacs, study, pipeline))
+        analyser = PipelineAnalyser(pipeline, self._kinds, caller)
+        self._running[job] = asyncio.create_task(self._run(job, self._pacs, study, analyser))
         return self.get(job)
 
     def get(self, job: UUID) -> Job:
@@ -125,13 +126,13 @@ class StudyJobs:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(
-        self, job: UUID, pacs: "PacsSettings", study: str, pipeline: Pipeline | AutoPipeline
+        self, job: UUID, pacs: "PacsSettings", study: str, analyser: PipelineAnalyser
     ) -> None:
         # Not above: a service without a PACS needs none of the extra [dicom].
         from service.pacs.commands import analyse
 
         try:
-            done = await analyse(pacs, study, PipelineAnalyser(pipeline, self._kinds))
+            done = await analyse(pacs, study, analyser)
             instances = [
                 JobInstance(
                     sop_instance_uid=item.instance.sop,
@@ -202,7 +203,7 @@ async def analyze_study(
     Doing it twice stores nothing twice.
     """
     await request.body()  # it is empty, but only with it read does a disconnect show
-    job = jobs.start(study_instance_uid, pipeline)
+    job = jobs.start(study_instance_uid, pipeline, caller_name(request))
     if not wait:
         return job
     response.status_code = 200

@@ -77,11 +77,13 @@ def problem_response(error: Exception, scope: Scope) -> JSONResponse:
     state = scope["state"]
     problem = to_problem(error, state["request_id"])
     state["outcome"] = problem.code
-    headers = dict(error.headers) if isinstance(error, ServiceError) else None
+    headers, members = None, {}
+    if isinstance(error, ServiceError):
+        headers, members = dict(error.headers), dict(error.members)
     if _is_inference(scope):
         status = _INFERENCE_STATUS.get(problem.status, problem.status)
         return JSONResponse(InferenceError.of(problem).model_dump(), status, headers)
-    return JSONResponse(problem.model_dump(), problem.status, headers, MEDIA_TYPE)
+    return JSONResponse(problem.model_dump() | members, problem.status, headers, MEDIA_TYPE)
 
 
 def _is_inference(scope: Scope) -> bool:
@@ -164,8 +166,7 @@ def _allowed(request: Request, otherwise: str) -> str:
 def _from_validation(error: RequestValidationError) -> ServiceError:
     first: dict[str, Any] = error.errors()[0]
     place, *rest = (str(part) for part in first["loc"])
-    if place == "body":
-        # Every field of every body is a file.
+    if place == "body" and rest[:1] in (["file"], ["files"]):
         return MissingFile(f"send the file as multipart/form-data in the field {rest[0]!r}")
     return InvalidRequest(f"{place} parameter {'.'.join(rest)!r}: {first['msg']}")
 

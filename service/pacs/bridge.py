@@ -109,7 +109,9 @@ class ServiceAnalyser:
 
     async def analyse(self, data: bytes) -> list[bytes]:
         """See `Analyser.analyse`."""
-        answer = await self._server.send("POST", "v1/predict/dicom", params=self._params, file=data)
+        answer = await self._server.send(
+            "POST", "v1/predict/dicom", params=self._params, headers=_FROM_PACS, file=data
+        )
         if answer.status >= 400:
             raise _refusal(answer)
         try:
@@ -203,6 +205,9 @@ def _codes(kind: type[OutOfScope]) -> set[str]:
 
 SCOPE_CODES = frozenset({MultiFrameImage.code, *_codes(OutOfScope)})
 """Codes of sound objects that are not to be scored."""
+
+_FROM_PACS = {"X-WSCXR-Source": "pacs"}
+"""Has the service record where the image came from."""
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # The request is at fault, not the file in it: every other file would meet the same.

@@ -1,5 +1,6 @@
 """Scoring for the bridge to a PACS with a model in this process, in place of one over HTTP."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,8 @@ from service.errors import NotReady, TryLater
 from service.http.problems import to_problem
 from service.pacs.errors import AnalyserFault, AnalyserUnavailable, Refused
 from service.prometheus import Metrics
+from service.records import open_recorder
+from service.records.record import Origin, Source
 from service.scoring.analysis import render_dicom
 from service.scoring.auto import AutoPipeline
 from service.scoring.pipeline import Pipeline
@@ -19,20 +22,39 @@ from wscxr.results.dicom.identity import ResultKind
 
 logger = logging.getLogger(__name__)
 
+_WATCHER = "watcher"
+"""Who asks, where the watcher scores by itself."""
+
 
 class PipelineAnalyser:
-    """Scores with a loaded model. See `service.pacs.bridge.Analyser`."""
+    """Scores with a loaded model. See `service.pacs.bridge.Analyser`.
 
-    def __init__(self, pipeline: Pipeline | AutoPipeline, kinds: Sequence[ResultKind]) -> None:
+    Parameters
+    ----------
+    pipeline
+        Of the model.
+    kinds
+        DICOM results to make.
+    caller
+        Who asks, for the record.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline | AutoPipeline, kinds: Sequence[ResultKind], caller: str
+    ) -> None:
         self._pipeline = pipeline
         self._kinds = kinds
+        self._caller = caller
 
     async def analyse(self, data: bytes) -> list[bytes]:
         """See `service.pacs.bridge.Analyser.analyse`."""
         result_id = uuid4()
         render = render_dicom(self._kinds)
         try:
-            _, files = await self._pipeline.analyse(data, render, result_id=result_id)
+            origin = Origin(result_id, Source.PACS, self._caller)
+            _, files = await self._pipeline.analyse(
+                data, render, origin=origin, result_id=result_id
+            )
         except ImageError as error:
             raise Refused(error.code, str(result_id)) from error
         except TryLater as error:
@@ -59,12 +81,18 @@ async def loaded_analyser(settings: Settings, model: str | None) -> AsyncIterato
 
     Raises
     ------
+    ConfigError
+        The record cannot be kept.
     SystemExit
         The models cannot be loaded; the log has the reason.
     ModelNotFound, ModelRequired
         See `Registry.get`.
     """
-    registry = Registry(settings, Metrics(), stop=lambda: None)
+    metrics = Metrics()
+    recorder = open_recorder(settings, metrics)
+    registry = Registry(settings, metrics, stop=lambda: None, recorder=recorder)
+    if recorder is not None:
+        recorder.start()
     registry.start()
     try:
         await registry.loaded()
@@ -72,6 +100,8 @@ async def loaded_analyser(settings: Settings, model: str | None) -> AsyncIterato
             pipeline = registry.pipeline(model)
         except NotReady:
             raise SystemExit(1) from None
-        yield PipelineAnalyser(pipeline, settings.dicom_results)
+        yield PipelineAnalyser(pipeline, settings.dicom_results, _WATCHER)
     finally:
         await registry.close()
+        if recorder is not None:
+            await asyncio.to_thread(recorder.close)

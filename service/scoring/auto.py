@@ -6,6 +6,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from service.errors import ModelRequired
+from service.records.record import Origin
 from service.scoring.analysis import Analysis, ModelChoice, Render, render_nothing
 from service.scoring.pipeline import Pipeline
 from service.scoring.workers import Workers
@@ -49,6 +50,7 @@ class AutoPipeline:
         render: Render[T],
         assume: Assumed | None = None,
         *,
+        origin: Origin | None,
         result_id: UUID | None = None,
     ) -> Analysis[T]:
         """Choose, and score one file; see `Pipeline.analyse`.
@@ -59,17 +61,24 @@ class AutoPipeline:
             Nothing tells the bundles apart: neither an age nor OOD scores.
         """
         pipeline, choice = await self._choose(data, assume)
-        result, rendered = await pipeline.analyse(data, render, assume, result_id=result_id)
+        result, rendered = await pipeline.analyse(
+            data, render, assume, origin=origin, result_id=result_id
+        )
         return Analysis(result.model_copy(update={"model_choice": choice}), rendered)
 
     async def analyse_many(
-        self, files: Sequence[bytes], render: Render[T], assume: Assumed | None = None
+        self,
+        files: Sequence[bytes],
+        render: Render[T],
+        assume: Assumed | None = None,
+        *,
+        origin: Origin | None,
     ) -> list[Analysis[T] | BaseException]:
         """Choose for each file, and score it; see `Pipeline.analyse_many`.
 
         A file for which there is no place fails alone.
         """
-        work = [self.analyse(data, render, assume) for data in files]
+        work = [self.analyse(data, render, assume, origin=origin) for data in files]
         return await asyncio.gather(*work, return_exceptions=True)
 
     async def read(
@@ -88,7 +97,10 @@ class AutoPipeline:
         if len(candidates) == 1:
             by = "only" if len(self._pipelines) == 1 else "age"
             return candidates[0], ModelChoice.model_validate({"by": by, "reason": reason})
-        work = [pipeline.analyse(data, render_nothing, assume) for pipeline in candidates]
+        # Only the answer is recorded.
+        work = [
+            pipeline.analyse(data, render_nothing, assume, origin=None) for pipeline in candidates
+        ]
         scored = [analysis.result for analysis in await asyncio.gather(*work)]
         known = {
             place: result.ood_score

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
 from service.errors import ClientGone, DeadlineExceeded, InternalError
 from service.prometheus import Metrics
+from service.records.record import Origin
 from service.scoring.analysis import (
     Analysis,
     AnalysisResult,
@@ -28,6 +29,9 @@ from wscxr.bundle.bundle import Bundle
 from wscxr.errors import WscxrError
 from wscxr.imaging import Assumed, Radiograph, read_radiograph
 
+if TYPE_CHECKING:
+    from service.records.recorder import Noted, Recorder
+
 T = TypeVar("T")
 
 
@@ -42,6 +46,8 @@ class Pipeline:
         The single thread that computes batches.
     memory
         What images under way may take together.
+    recorder
+        Records every answer; None to record nothing.
     """
 
     def __init__(
@@ -53,8 +59,10 @@ class Pipeline:
         workers: Workers,
         inference: Executor,
         memory: DecodingMemory,
+        recorder: "Recorder | None",
     ) -> None:
         self.bundle = bundle
+        self._recorder = recorder
         self._name = bundle.identity.name
         self._metrics = metrics
         self._workers = workers
@@ -79,6 +87,7 @@ class Pipeline:
         render: Render[T],
         assume: Assumed | None = None,
         *,
+        origin: Origin | None,
         result_id: UUID | None = None,
     ) -> Analysis[T]:
         """Score one file, if there is a place for it.
@@ -91,6 +100,8 @@ class Pipeline:
             What to make of the prediction; `render_nothing` for the scores alone.
         assume
             What the caller knows better than a DICOM header.
+        origin
+            Who asks, for the record; None for an analysis that is no answer, and is not recorded.
         result_id
             Id of the result; a new one where it is not given.
 
@@ -106,10 +117,15 @@ class Pipeline:
             The detector failed on this image.
         """
         with self.batcher.admit(1) as [ticket]:
-            return await self._analyse(ticket, data, render, assume, result_id or uuid4())
+            return await self._analyse(ticket, data, render, assume, origin, result_id or uuid4())
 
     async def analyse_many(
-        self, files: Sequence[bytes], render: Render[T], assume: Assumed | None = None
+        self,
+        files: Sequence[bytes],
+        render: Render[T],
+        assume: Assumed | None = None,
+        *,
+        origin: Origin | None,
     ) -> list[Analysis[T] | BaseException]:
         """Score several files, if there are places for all of them.
 
@@ -125,7 +141,7 @@ class Pipeline:
         """
         with self.batcher.admit(len(files)) as tickets:
             work = [
-                self._analyse(ticket, data, render, assume, uuid4())
+                self._analyse(ticket, data, render, assume, origin, uuid4())
                 for ticket, data in zip(tickets, files, strict=True)
             ]
             return await asyncio.gather(*work, return_exceptions=True)
@@ -171,12 +187,13 @@ class Pipeline:
         data: bytes,
         render: Render[T],
         assume: Assumed | None,
+        origin: Origin | None,
         result_id: UUID,
     ) -> Analysis[T]:
         async with self._counted(ticket) as share:
             started = time.perf_counter()
-            radiograph, model_input = await self._workers.run(
-                lambda: self._decode(data, assume, share)
+            radiograph, model_input, noted = await self._workers.run(
+                lambda: self._decode_and_note(data, assume, share)
             )
             decode_s = time.perf_counter() - started
             self._metrics.decode.labels(self._name).observe(decode_s)
@@ -205,7 +222,10 @@ class Pipeline:
                 encode=_ms(encode_s),
                 total=_ms(time.perf_counter() - started),
             )
-            return Analysis(AnalysisResult.of(result_id, prediction, image, timings), rendered)
+            result = AnalysisResult.of(result_id, prediction, image, timings)
+            if self._recorder is not None and noted is not None and origin is not None:
+                self._recorder.add(result, noted, origin, prediction)
+            return Analysis(result, rendered)
 
     @asynccontextmanager
     async def _counted(self, ticket: Ticket) -> AsyncIterator[Share]:
@@ -228,6 +248,15 @@ class Pipeline:
         finally:
             self.batcher.settle(ticket)
             self._metrics.images.labels(self._name, ended).inc()
+
+    def _decode_and_note(
+        self, data: bytes, assume: Assumed | None, share: Share
+    ) -> tuple[Radiograph, ModelInput, "Noted | None"]:
+        radiograph, prepared = self._decode(data, assume, share)
+        noted = None
+        if self._recorder is not None:
+            noted = self._recorder.note(data, radiograph, prepared, self.bundle)
+        return radiograph, prepared, noted
 
     def _decode(
         self, data: bytes, assume: Assumed | None, share: Share

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
@@ -21,6 +22,9 @@ from service.settings import NAME_PATTERN, Settings
 from wscxr import shipped
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import BundleError, BundleNotFound, WscxrError
+
+if TYPE_CHECKING:
+    from service.records.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +41,18 @@ class Registry:
     ----------
     stop
         Called when the models cannot be loaded: ends the process.
+    recorder
+        Records every answer; None to record nothing.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        stop: Callable[[], None],
+        recorder: "Recorder | None" = None,
+    ) -> None:
+        self._recorder = recorder
         self._settings = settings
         self._metrics = metrics
         self._stop = stop
@@ -160,6 +173,7 @@ class Registry:
                 workers=self._workers,
                 inference=self._inference,
                 memory=self._memory,
+                recorder=self._recorder,
             )
             for bundle in bundles
         }

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service import errors
-from service.api.dependencies import RegistryDep, SettingsDep, while_connected
+from service.api.dependencies import OriginDep, RegistryDep, SettingsDep, while_connected
 from service.api.oip.codec import (
     HEADER_LENGTH,
     Inference,
@@ -202,12 +202,14 @@ async def model_ready(pipeline: ModelDep) -> ModelReady:
     responses={200: _ANSWER, **inference_problems(*_INFER_ERRORS)},
     openapi_extra=_BODY,
 )
-async def infer(request: Request, pipeline: ModelDep, inference: InferenceDep) -> Response:
+async def infer(
+    request: Request, pipeline: ModelDep, inference: InferenceDep, origin: OriginDep
+) -> Response:
     """Score the files of the input tensor; if one cannot be scored, the whole request fails."""
     model = ModelMetadata.of(pipeline.bundle)
     wanted = {output.name for output in wanted_outputs(inference.request, model)}
     render = _take_map if MAP in wanted else render_nothing
-    work = pipeline.analyse_many(inference.files, render)
+    work = pipeline.analyse_many(inference.files, render, origin=origin)
     found = _all_or_none(await while_connected(request, work))
     maps = [analysis.rendered for analysis in found]
     tensors = _tensors([analysis.result for analysis in found])

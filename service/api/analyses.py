@@ -1,0 +1,113 @@
+"""Recorded analyses, with their pictures and maps."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from service import errors
+from service.api.dependencies import RecordsDep
+from service.api.maps import PNG_ANSWER, PngResponse
+from service.errors import AnalysisNotFound, ImageNotKept, InvalidRequest, RecordsOff
+from service.http.problems import problems
+from service.records.record import Filter, Order, RecordedAnalysis, Source
+from wscxr.imaging import looks_like_dicom
+from wscxr.model.calibration import Decision
+
+router = APIRouter(tags=["records"])
+
+RECORD_ERRORS = (
+    errors.Unauthorized,
+    RecordsOff,
+    InvalidRequest,
+    errors.InternalError,
+    errors.RecordsUnavailable,
+    errors.RecordsFull,
+    errors.RecordsVersion,
+)
+"""What a route that reads the record may answer with."""
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_ORIGINAL: dict[str, Any] = {
+    "description": "The file as it was sent.",
+    "content": dict.fromkeys(("image/png", "image/jpeg", "application/dicom"), _BINARY),
+}
+
+AnalysisId = Annotated[UUID, Path(description="Id of the analysis.")]
+
+
+class AnalysisPage(BaseModel):
+    """Some of the recorded analyses."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: list[RecordedAnalysis]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+
+
+class OriginalResponse(Response):
+    """A radiograph as it was sent."""
+
+
+@router.get("/v1/analyses", responses=problems(*RECORD_ERRORS))
+async def list_analyses(
+    recorder: RecordsDep,
+    order: Annotated[
+        Order, Query(description="newest first, or the smallest p-values first.")
+    ] = Order.NEWEST,
+    decision: Annotated[Decision | None, Query(description="Only those with it.")] = None,
+    model: Annotated[str | None, Query(max_length=200, description="Only its answers.")] = None,
+    source: Annotated[Source | None, Query(description="Only those from there.")] = None,
+    reviewed: Annotated[
+        bool | None, Query(description="Only those with, or without, a review.")
+    ] = None,
+    since: Annotated[
+        datetime | None, Query(description="Only those answered at this time or later.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Most analyses of a page.")] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=200, description="`next` of the page before.")
+    ] = None,
+) -> AnalysisPage:
+    """Recorded analyses, each with the latest review of it."""
+    wanted = Filter(decision, model, source, reviewed, since)
+    items, following = await run_in_threadpool(recorder.records.page, wanted, order, limit, cursor)
+    return AnalysisPage(items=items, next=following)
+
+
+@router.get("/v1/analyses/{analysis_id}", responses=problems(*RECORD_ERRORS, AnalysisNotFound))
+async def read_analysis(recorder: RecordsDep, analysis_id: AnalysisId) -> RecordedAnalysis:
+    """One recorded analysis."""
+    return await run_in_threadpool(recorder.records.get, analysis_id)
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}/image",
+    response_class=OriginalResponse,
+    responses={200: _ORIGINAL, **problems(*RECORD_ERRORS, AnalysisNotFound, ImageNotKept)},
+)
+async def read_image(recorder: RecordsDep, analysis_id: AnalysisId) -> OriginalResponse:
+    """The radiograph of an analysis, byte for byte as it was sent, where it was kept."""
+    data = await run_in_threadpool(recorder.image, analysis_id)
+    return OriginalResponse(data, media_type=media_type(data))
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}/map",
+    response_class=PngResponse,
+    responses={200: PNG_ANSWER, **problems(*RECORD_ERRORS, AnalysisNotFound, ImageNotKept)},
+)
+async def read_recorded_map(recorder: RecordsDep, analysis_id: AnalysisId) -> PngResponse:
+    """The anomaly map of an analysis as 16-bit grey, where it was kept; see the style raw16."""
+    return PngResponse(await run_in_threadpool(recorder.map, analysis_id))
+
+
+def media_type(data: bytes) -> str:
+    """What kind of file a radiograph is, by its first bytes."""
+    if looks_like_dicom(data):
+        return "application/dicom"
+    return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
