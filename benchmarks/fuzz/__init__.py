@@ -1,0 +1,1 @@
+"""Mutated files and requests at every door of the program: what comes in from others."""
