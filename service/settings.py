@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         f"{shipped.BUNDLE.parent}.",
         json_schema_extra={"metavar": "NAME"},
     )
+    trusted_keys: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(split_commas)] = Field(
+        default=(),
+        description="Serve only bundles signed by one of these public keys: PEM files, or folders "
+        "of *.pem, by commas; by default, any bundle.",
+    )
     device: str = Field(
         default="auto", description="auto, cpu, cuda or cuda:N; a missing device is an error."
     )

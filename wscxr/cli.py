@@ -12,7 +12,7 @@ What a command found goes to standard output; progress and messages to standard 
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -23,8 +23,11 @@ from wscxr.errors import (
     DataError,
     WscxrError,
 )
-from wscxr.options import BundlePath, Device, Engine, JsonFile, Precision
+from wscxr.options import BundlePath, Device, Engine, JsonFile, Precision, TrustedKeyFiles
 from wscxr.process import configure_process
+
+if TYPE_CHECKING:
+    from wscxr.bundle.signing import TrustedKeys
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -80,6 +83,7 @@ def predict(
     device: Device = "auto",
     engine: Engine = "auto",
     precision: Precision = "auto",
+    trusted_keys: TrustedKeyFiles = None,
 ) -> None:
     """Score images; one that cannot be read is reported, and the others are still scored."""
     from wscxr.bundle.bundle import Bundle
@@ -94,7 +98,7 @@ def predict(
     )
     map_style = _choice(MapStyle, "style", style)
     kinds = [_choice(ResultKind, "objects", name) for name in objects.split(",")]
-    loaded = Bundle.load(bundle, device, engine, precision)
+    loaded = Bundle.load(bundle, device, engine, precision, trusted_keys=_trusted(trusted_keys))
     images = [file for path in images for file in (find_images(path) if path.is_dir() else [path])]
     if not images:
         raise DataError("the folders hold no PNG, JPEG or DICOM file")
@@ -128,20 +132,61 @@ def show(bundle: BundlePath) -> None:
     typer.echo(manifest.model_dump_json(indent=1))
 
 
-@bundle_app.command(epilog="Example: `wscxr bundle verify model_store/chest/1`")
+@bundle_app.command(epilog="Example: `wscxr bundle verify model_store/chest/1 --key key.pub.pem`")
 def verify(
     bundle: BundlePath,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Public key, PEM, that must have signed the bundle."),
+    ] = None,
     device: Device = "auto",
     engine: Engine = "auto",
     precision: Precision = "auto",
 ) -> None:
-    """Check every hash of a bundle, load it, and run its golden check."""
+    """Check every hash of a bundle and, with --key, its signature; run its golden check."""
     from wscxr.bundle.bundle import Bundle
 
-    loaded = Bundle.load(bundle, device, engine, precision)
+    loaded = Bundle.load(bundle, device, engine, precision, trusted_keys=_trusted(key))
     warn(loaded.manifest.warnings)
     where = f"{loaded.detector.device} ({loaded.engine.name}, {loaded.engine.precision})"
     typer.echo(f"{bundle}: verified on {where}, sha256 {loaded.manifest.sha256}")
+
+
+@bundle_app.command(epilog="Example: `wscxr bundle sign model_store/chest/1 --key key.pem`")
+def sign(
+    bundle: BundlePath,
+    key: Annotated[
+        Path, typer.Option(metavar="FILE", help="Private key, PEM, of wscxr bundle new-key.")
+    ],
+) -> None:
+    """Check every hash of a bundle, and sign it under its name and version."""
+    from wscxr.bundle.identity import ModelIdentity
+    from wscxr.bundle.signing import sign as sign_bundle
+    from wscxr.bundle.store import read_files, read_manifest
+
+    manifest = read_manifest(bundle)
+    read_files(bundle, manifest)
+    identity = ModelIdentity.at(bundle, manifest.sha256)
+    known = sign_bundle(bundle, identity, key)
+    typer.echo(f"{identity.name}/{identity.version}: signed with the key {known}")
+
+
+@bundle_app.command(epilog="Example: `wscxr bundle new-key key.pem`")
+def new_key(
+    key: Annotated[Path, typer.Argument(metavar="FILE", help="File of the private key, PEM.")],
+) -> None:
+    """Make a key to sign bundles with: FILE stays secret, FILE's .pub.pem goes to the services."""
+    from wscxr.bundle.signing import new_key as make
+
+    typer.echo(f"{make(key)}")
+
+
+def _trusted(paths: str | None) -> "TrustedKeys | None":
+    if not paths:
+        return None
+    from wscxr.bundle.signing import TrustedKeys
+
+    return TrustedKeys.read(Path(path.strip()) for path in paths.split(","))
 
 
 def _choice(kind: type[E], option: str, name: str) -> E:

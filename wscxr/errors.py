@@ -233,6 +233,18 @@ class BundleDamaged(BundleError):
     code = "bundle_damaged"
 
 
+class BundleUnsigned(BundleError):
+    """The bundle has no signature, and WSCXR_TRUSTED_KEYS asks for one."""
+
+    code = "bundle_unsigned"
+
+
+class BundleUntrusted(BundleError):
+    """No key of WSCXR_TRUSTED_KEYS signed the bundle as it is, under its name and version."""
+
+    code = "bundle_untrusted"
+
+
 class UnknownSchema(BundleError):
     """The bundle was written by a version with another schema."""
 

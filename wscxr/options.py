@@ -45,6 +45,15 @@ Precision = Annotated[
         help="What they compute in; auto: bfloat16 where the hardware multiplies it.",
     ),
 ]
+TrustedKeyFiles = Annotated[
+    str | None,
+    typer.Option(
+        "--trusted-keys",
+        metavar="PATH,...",
+        envvar="WSCXR_TRUSTED_KEYS",
+        help="Take only bundles signed by one of these public keys: files, or folders of *.pem.",
+    ),
+]
 NormalFolder = Annotated[
     Path | None, typer.Option("--normal", metavar="DIR", help="Folder of normal images.")
 ]

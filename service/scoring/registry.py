@@ -21,6 +21,7 @@ from service.scoring.workers import Workers
 from service.settings import NAME_PATTERN, Settings
 from wscxr import shipped
 from wscxr.bundle.bundle import Bundle
+from wscxr.bundle.signing import TrustedKeys
 from wscxr.errors import BundleError, BundleNotFound, WscxrError
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ def load_bundles(settings: Settings) -> list[Bundle]:
         The device is not there.
     EngineUnavailable
         The engine is not there, or cannot compute in this precision.
+    ConfigError
+        The trusted keys cannot be read.
     BundleError, WeightsUnavailable
         There is no bundle, or one of them cannot be used; see `Bundle.load`.
     """
@@ -198,9 +201,12 @@ def load_bundles(settings: Settings) -> list[Bundle]:
         raise BundleNotFound(f"the default model {settings.default_model} is not among the served")
     if AUTO in (path.parent.name for path in paths):
         raise BundleError(f"no bundle may be called {AUTO}: it stands for a choice by image")
+    trusted = TrustedKeys.read(settings.trusted_keys) if settings.trusted_keys else None
     for path in paths:
         started = time.perf_counter()
-        bundle = Bundle.load(path, settings.device, settings.engine, settings.precision)
+        bundle = Bundle.load(
+            path, settings.device, settings.engine, settings.precision, trusted_keys=trusted
+        )
         bundles.append(bundle)
         logger.info(
             "model loaded",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar, overload
 
 import numpy as np
 import safetensors.torch
@@ -34,6 +34,9 @@ from wscxr.model.detector import Detector
 from wscxr.model.ood import OodScorer
 from wscxr.model.weights import half_where_exact, weights_sha256
 from wscxr.prediction import Prediction
+
+if TYPE_CHECKING:
+    from wscxr.bundle.signing import TrustedKeys
 
 S = TypeVar("S", bound=Source)
 
@@ -100,11 +103,8 @@ class Bundle:
         self.ood = None if ood is None else ood.to(detector.device).eval()
         self._preparation = Preparation(manifest.input, None if lungs is None else lungs.eval())
         self.card = card
-        place = Path("unwritten", "0") if path is None else path.absolute()
         self.engine = engine or choose_engine()
-        self.identity = ModelIdentity(
-            name=place.parent.name, version=place.name, sha256=manifest.sha256
-        )
+        self.identity = ModelIdentity.at(path or Path("unwritten", "0"), manifest.sha256)
 
     @classmethod
     def load(
@@ -113,6 +113,8 @@ class Bundle:
         device: torch.device | str = "auto",
         engine: str = "auto",
         precision: str = "auto",
+        *,
+        trusted_keys: "TrustedKeys | None" = None,
     ) -> Self:
         """Load a bundle, verify every hash and run the golden check.
 
@@ -124,9 +126,13 @@ class Bundle:
             See `wscxr.device.resolve_device`.
         engine, precision
             See `wscxr.engines.choose_engine`.
+        trusted_keys
+            Whose signature the bundle must have; None takes any bundle.
 
         Raises
         ------
+        BundleUnsigned, BundleUntrusted
+            None of the trusted keys signed it.
         BundleNotFound
             There is no bundle.json.
         UnknownSchema
@@ -145,6 +151,8 @@ class Bundle:
         path = Path(path)
         chosen = choose_engine(engine, precision)
         manifest = read_manifest(path)
+        if trusted_keys is not None:
+            trusted_keys.check(path, ModelIdentity.at(path, manifest.sha256))
         content = read_files(path, manifest)
         device = resolve_device(device)
         try:

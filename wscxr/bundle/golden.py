@@ -7,6 +7,7 @@ that a library, processor or decoder that changes the numbers is caught before t
 """
 
 import base64
+import binascii
 import io
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -16,7 +17,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
-from wscxr.errors import GoldenCheckFailed
+from wscxr.errors import CorruptImage, GoldenCheckFailed
 from wscxr.imaging import Radiograph, read_radiograph
 
 TOLERANCE = 1e-3
@@ -111,7 +112,11 @@ def _compare(what: str, value: float | None, expected: float | None) -> None:
 
 
 def _read(png: str) -> Radiograph:
-    return read_radiograph(base64.b64decode(png))
+    try:
+        data = base64.b64decode(png)
+    except binascii.Error:
+        raise CorruptImage("the golden image is not in base64") from None
+    return read_radiograph(data)
 
 
 def _wave_png(seed: int) -> bytes:

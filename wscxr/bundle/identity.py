@@ -3,6 +3,9 @@
 Importing this module loads no PyTorch.
 """
 
+from pathlib import Path
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -25,3 +28,9 @@ class ModelIdentity(BaseModel):
     name: str = Field(description="Its name in the model store.")
     version: str = Field(description="Its version in the model store.")
     sha256: str = Field(description="SHA-256 of its manifest, which holds that of every file.")
+
+    @classmethod
+    def at(cls, path: Path, sha256: str) -> Self:
+        """The identity of the bundle in a folder, ``<name>/<version>``."""
+        place = path.absolute()
+        return cls(name=place.parent.name, version=place.name, sha256=sha256)

@@ -321,7 +321,9 @@ def test_another_golden_image_fails_the_check(fresh_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "png", ["", "no base64!", base64.b64encode(b"no image").decode()], ids=["empty", "text", "file"]
+    "png",
+    ["", "no base64!", "AAAAA", base64.b64encode(b"no image").decode()],
+    ids=["empty", "text", "a letter too many", "file"],
 )
 def test_a_golden_image_that_cannot_be_read_is_damage(fresh_bundle: Path, png: str) -> None:
     edit_golden(fresh_bundle, png=png)
