@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 # the package index has, which on Linux is a CUDA build of some gigabytes.
 TORCH ?=
 
-.PHONY: demo test test-all lint format bench docs lock image image-test deploy-tools clean
+.PHONY: demo test test-all lint licences audit format bench docs lock image image-test deploy-tools clean
 
 demo: .venv/installed
 	$(BIN)/python scripts/demo.py
@@ -22,12 +22,23 @@ test: .venv/installed
 test-all: .venv/installed
 	$(PYTEST) --cov --cov-report=term --cov-fail-under=95
 
-lint: .venv/installed
+lint: .venv/installed licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+
+# The licences of what the image installs; fails for one that pyproject.toml does not allow.
+licences: .venv/installed
+	$(BIN)/pip-licenses --packages torch torchvision $$($(BIN)/python -c \
+	    'import pathlib, re; print(*re.findall(r"(?m)^[\w.-]+(?===)", pathlib.Path("requirements-image.txt").read_text()))')
+
+# Known vulnerabilities of everything that CI installs. Asks the package index's own advisories, which PyPI has and
+# mirrors mostly have not: there it fails, for it has audited nothing.
+audit: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
