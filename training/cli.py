@@ -74,6 +74,14 @@ def train(
     normal: NormalFolder = None,
     abnormal: AbnormalFolder = None,
     manifest: Manifest = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="An archive nobody has labelled: what detectors agree to be abnormal in it joins "
+            "the K.",
+        ),
+    ] = None,
     skip_bad: SkipBad = False,
     embed_backbone: Annotated[
         bool, typer.Option(help="Put the backbone's weights into the bundle.")
@@ -92,11 +100,13 @@ def train(
 ) -> None:
     """Train a detector on normal and K abnormal images, and write its bundle."""
     from training.config import parse_settings, resolve_config
+    from training.data.samples import image_files
     from training.train import train as run
     from wscxr.device import resolve_device
 
     options = given_settings(context) | parse_settings(setting or [])
     settings = resolve_config(config, options, preset)
+    archive = image_files(unlabelled)
     card_notes = "" if notes is None else _read_notes(notes)
     with progress_bars() as progress:
         track = Tracker(progress)
@@ -110,6 +120,7 @@ def train(
             resolve_device(device),
             embed_backbone=embed_backbone,
             notes=card_notes,
+            unlabelled=archive,
             track=track,
         )
     warn(written.warnings)

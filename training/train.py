@@ -2,21 +2,24 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from training.config import TrainConfig
 from training.data.features import FeatureSet, extract_features, preparation_of
 from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
-from training.methods.fitting import Fit, fit_maps
+from training.methods.fitting import Fit
 from training.ood import fit_ood
+from training.unlabelled.fitting import fit_with_archive
 from wscxr.bundle.bundle import Bundle, check_embedding
 from wscxr.bundle.manifest import BundleManifest, Population, Provenance, Versions
 from wscxr.bundle.store import check_absent
 from wscxr.choices import Align, WeightsSource
-from wscxr.errors import DataError
+from wscxr.errors import ConfigError, DataError
 from wscxr.model.backbone import build_backbone
 from wscxr.model.calibration import Calibration
 from wscxr.model.detector import Detector
@@ -33,6 +36,7 @@ def train(
     *,
     embed_backbone: bool = True,
     notes: str = "",
+    unlabelled: Sequence[Path] = (),
     track: Track = untracked,
 ) -> BundleManifest:
     """Train a detector and write its bundle.
@@ -49,6 +53,9 @@ def train(
         Put the backbone's weights into the bundle, so that serving needs no network.
     notes
         Markdown for the end of the model card.
+    unlabelled
+        Image files nobody has labelled: those that detectors trained on the others agree to be
+        abnormal join the K, see `training.unlabelled`. Copies of labelled images are left out.
 
     Returns
     -------
@@ -62,19 +69,36 @@ def train(
     """
     check_absent(out)
     check_embedding(config.backbone_config, embed_backbone=embed_backbone)
+    if unlabelled and not config.method.uses_anomalies:
+        raise ConfigError(
+            f"{config.method.name} learns from no anomaly images, and so from none "
+            "that are unlabelled"
+        )
     split = draw_split(samples, config)
     backbone = build_backbone(
         config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
     ).to(device)
     prepare = preparation_of(config)
-    features = extract_features(split.samples, backbone, config.p, prepare, device, track=track)
-    normal = features[: len(split.normal)]
-    calibration = features[len(split.normal) : len(split.normal) + len(split.calibration)]
-    anomaly = features[len(split.normal) + len(split.calibration) :]
+    images = [*split.samples, *(Sample(path, label=None) for path in unlabelled)]
+    features = extract_features(images, backbone, config.p, prepare, device, track=track)
+    ends = np.cumsum([len(split.normal), len(split.calibration), len(split.anomaly)])
+    normal, calibration, anomaly, archive = (
+        features[start:end] for start, end in pairwise([0, *ends.tolist(), len(images)])
+    )
     _check_labels_agree(normal.sha256 + calibration.sha256, anomaly.sha256)
 
-    fit = fit_maps(
-        config.method, normal.maps, anomaly.maps, seed=config.seed, device=device, track=track
+    known = set(features.sha256[: ends[-1]])
+    fresh = [place for place, sha256 in enumerate(archive.sha256) if sha256 not in known]
+    fit = fit_with_archive(
+        config.method,
+        normal.maps,
+        anomaly.maps,
+        archive.maps[fresh],
+        (patient_groups(split.normal), patient_groups(split.anomaly)),
+        rule=config.score_rule,
+        seed=config.seed,
+        device=device,
+        track=track,
     )
     detector = Detector(backbone, config.p, fit.head, config.score_rule, device)
     maps, scores = detector.detect_features(calibration.maps)

@@ -21,6 +21,8 @@ from tests.helpers import (
 )
 from training.config import TrainConfig
 from training.data.samples import Label, Sample, load_samples
+from training.methods.settings import PositionalWscxr
+from training.phantoms import write_phantoms
 from training.train import train
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Versions
@@ -331,3 +333,36 @@ def test_the_manifest_on_disk_is_the_one_returned(samples: list[Sample], tmp_pat
     written = run(samples, tmp_path / "b", steps=1)
     assert read_manifest(tmp_path / "b") == written
     assert json.loads((tmp_path / "b" / "bundle.json").read_text())["sha256"] == written.sha256
+
+
+# --- an unlabelled archive ------------------------------------------------------------------------
+
+
+def test_an_archive_is_counted_and_its_copies_of_labelled_images_are_not(
+    samples: list[Sample], phantoms: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    write_phantoms(archive, normal=20, abnormal=6, size=64, seed=9)
+    copies = tmp_path / "copies"
+    shutil.copytree(phantoms, copies)
+    settings = tiny_config().model_copy(update={"method": PositionalWscxr(rank=8, steps=20)})
+    files = [*sorted(archive.glob("*normal/*.png")), *sorted(copies.glob("*normal/*.png"))]
+    assert len(files) == 26 + 30
+    manifest = train(samples, settings, tmp_path / "b", CPU, unlabelled=files)
+    metrics = manifest.training.metrics
+    # Of the copies those are left that no draw chose: three of the six abnormal ones.
+    assert metrics["unlabelled"] == 26 + 3
+    assert 0 <= metrics["unlabelled_picked"] <= 29
+    assert "| unlabelled images | 29, of which" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    assert len(manifest.calibration.scores) == 12
+    again = train(samples, settings, tmp_path / "c", CPU, unlabelled=files)
+    assert folder_content(tmp_path / "b") == folder_content(tmp_path / "c")
+    assert again == manifest
+
+
+def test_methods_without_anomaly_images_learn_from_no_archive(
+    samples: list[Sample], tmp_path: Path
+) -> None:
+    config = TrainConfig(method="patchcore")
+    with pytest.raises(ConfigError, match="patchcore learns from no anomaly images"):
+        train(samples, config, tmp_path / "b", CPU, unlabelled=[samples[0].path])

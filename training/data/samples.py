@@ -22,14 +22,14 @@ class Label(StrEnum):
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image.
+    """One image of a run.
 
     Attributes
     ----------
     path
         The image file.
     label
-        Image-level label.
+        Image-level label; None where nobody gave one.
     patient_id
         Images of one patient share it; None when unknown.
     view
@@ -37,7 +37,7 @@ class Sample:
     """
 
     path: Path
-    label: Label
+    label: Label | None
     patient_id: str | None = None
     view: str | None = None
 

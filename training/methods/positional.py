@@ -80,9 +80,9 @@ def fit(
         track=track,
         at_checkpoint=None
         if on_checkpoint is None
-        else lambda: on_checkpoint(_finished(head, normal, anomaly)),
+        else lambda: on_checkpoint(_finished(settings, head, normal, anomaly)),
     )
-    return Fit(_finished(head, normal, anomaly), metrics={"loss": tail})
+    return Fit(_finished(settings, head, normal, anomaly), metrics={"loss": tail})
 
 
 def _describe_normal(
@@ -129,7 +129,7 @@ def _draw_pairs(
 
 @torch.no_grad()
 def _finished(
-    trained: PositionalDiscriminator, normal: Tensor, anomaly: Tensor
+    settings: PositionalWscxr, trained: PositionalDiscriminator, normal: Tensor, anomaly: Tensor
 ) -> PositionalDiscriminator:
     """A copy with its prior, on the scale that all bundles share.
 
@@ -142,7 +142,8 @@ def _finished(
         _by_image(kind, head, normal).std(correction=0).clamp(min=1e-6)
         for kind in (_score, _unusual)
     )
-    head.prior.copy_(_PRIOR / len(anomaly) * learned / unusual)
+    counted = settings.counted_images or len(anomaly)
+    head.prior.copy_(_PRIOR / counted * learned / unusual)
     low, high = (_by_image(_score, head, maps).mean() for maps in (normal, anomaly))
     if high > low:
         head.linear.weight.div_(high - low)

@@ -124,6 +124,11 @@ class PositionalWscxr(Method):
         default=128,
         description="Directions of largest variance that are whitened and looked at.",
     )
+    counted_images: PositiveInt | None = Field(
+        default=None,
+        description="Anomaly images that the prior goes by, where some are repeated or less sure; "
+        "by default, all.",
+    )
     mining: bool = Field(default=False, description=_MINING)
     r: float = Field(default=0.2, gt=0, le=1, description=_RETENTION)
     mixing: bool = Field(default=True, description=_MIXING)

@@ -1,7 +1,7 @@
 """The images of a table: a pool to train on, and held-out test images."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,14 @@ from training.data.samples import (
     read_samples,
     with_label,
 )
+from training.data.splits import TrainSplit
 from wscxr.errors import DataError
 
 POOL_NORMALS = 625
 """Normals to draw from: with a fifth kept aside for calibration, the paper's 500 for training."""
+
+ARCHIVE = 1000
+"""Images of an unlabelled archive, where there are so many."""
 
 _TEST_NORMALS, _TEST_ABNORMALS = 240, 390
 """About the size of ZhangLab's official test part."""
@@ -38,11 +42,45 @@ class TableData:
         Images of other patients, used by every run and by nothing else.
     description
         One sentence for the reader of the table.
+    other_normals
+        Normal images of the training part beyond the pool's, for unlabelled archives.
     """
 
     pool: list[Sample]
     test: list[Sample]
     description: str
+    other_normals: list[Sample] = field(default_factory=list)
+
+    def archive(self, split: TrainSplit, share: float, seed: int) -> list[Sample]:
+        """Draw an unlabelled archive from the training part: no patient of the split is in it.
+
+        Parameters
+        ----------
+        split
+            The labelled images of a run.
+        share
+            Of abnormal images, in [0, 1).
+        seed
+            The same seed gives the same archive.
+
+        Returns
+        -------
+        list of Sample
+            `ARCHIVE` images, or fewer where there are not enough normal ones; without labels.
+        """
+        known = {sample.patient_id for sample in split.samples} - {None}
+        labelled = set(split.samples)
+        rng = np.random.default_rng(seed)
+        normal, abnormal = (
+            [samples[i] for i in rng.permutation(len(samples))]
+            for samples in (
+                [one for one in group if one.patient_id not in known and one not in labelled]
+                for group in (self.other_normals, with_label(self.pool, Label.ABNORMAL))
+            )
+        )
+        n_normal = min(len(normal), round(ARCHIVE * (1 - share)))
+        chosen = normal[:n_normal] + abnormal[: round(n_normal * share / (1 - share))]
+        return [replace(one, label=None) for one in chosen]
 
 
 def read_table_data(path: Path) -> TableData:
@@ -76,12 +114,14 @@ def read_table_data(path: Path) -> TableData:
         )
     normal = with_label(pool, Label.NORMAL)
     kept = np.random.default_rng(0).permutation(len(normal))[:POOL_NORMALS]
+    others = [normal[i] for i in np.sort(np.setdiff1d(np.arange(len(normal)), kept))]
     pool = [normal[i] for i in np.sort(kept)] + with_label(pool, Label.ABNORMAL)
     n_normal = len(with_label(test, Label.NORMAL))
     return TableData(
         pool,
         test,
         f"{n_normal} normal and {len(test) - n_normal} abnormal test images: {source}.",
+        others,
     )
 
 

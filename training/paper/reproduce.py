@@ -14,7 +14,7 @@ from training.data.images import in_batches, open_radiograph
 from training.data.samples import Label, Sample, patient_groups
 from training.evaluation.confounders import TrivialFeatures, check_confounders, trivial_features
 from training.methods.settings import Method
-from training.paper.dataset import read_table_data
+from training.paper.dataset import ARCHIVE, POOL_NORMALS, TableData, read_table_data
 from training.paper.network import Budget
 from training.paper.protocols import Measured, Record, RecordStore
 from training.paper.rows import Row, TableName, rows_of
@@ -188,8 +188,11 @@ def reproduce(
         See `wscxr.errors`.
     """
     name, allowed = _choice(TableName, table), _choice(Budget, budget)
-    rows = _chosen(rows_of(name, allowed), methods)
     found = read_table_data(data)
+    rows = _chosen(rows_of(name, allowed), methods)
+    archives = [row for row in rows if row.archive is not None]
+    if archives and not found.other_normals:
+        rows = [row for row in rows if row.archive is None]
     runner = Runner(found, config, RecordStore(out), device, track)
     runs = [Run(row, k, draw) for row in rows for k in row.ks for draw in range(draws)]
     cells = cells_of(rows, runner.run_all(runs))
@@ -204,11 +207,25 @@ def reproduce(
         "images) from its paper; CutPaste and SQUID from the SQUID paper, as quoted by others. All "
         "on the official test part: only a run there, with that backbone, can be set beside them.",
     ]
+    if archives:
+        notes.append(_about_archives(found))
     notes += _trivial_features(found.test, max(cell.auroc.mean for cell in cells), track)
     text = markdown(_TITLES[name], rows, cells, notes)
     write_file(out / f"{name}.md", text.encode())
     write_file(out / f"{name}.json", _as_json(cells, notes))
     return text
+
+
+def _about_archives(data: TableData) -> str:
+    if not data.other_normals:
+        return (
+            "No row with an unlabelled archive: the training part has no normal images beyond the "
+            f"pool's {POOL_NORMALS}."
+        )
+    return (
+        f"Unlabelled: up to {ARCHIVE} images of the training part, of other patients than the "
+        f"labelled ones, no label read; at most {len(data.other_normals)} normal ones."
+    )
 
 
 def _trivial_features(test: Sequence[Sample], best_auroc: float, track: Track) -> list[str]:

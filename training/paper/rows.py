@@ -49,6 +49,9 @@ class Row:
         AUROC on ZhangLab's official test part in percent, with its standard deviation, by K:
         WSCXR's own from its paper, CutPaste's and SQUID's from the SQUID paper (CVPR 2023) as
         others quote it. Rows of the paper that could not be read have none.
+    archive
+        Share of abnormal images in the unlabelled archive that it learns from too; None without
+        one.
     """
 
     name: str
@@ -56,9 +59,11 @@ class Row:
     method: Method | Network
     ks: tuple[int, ...]
     published: dict[int, str]
+    archive: float | None = None
 
 
 _KS = (2, 4, 8, 16)
+_ARCHIVES = (0.0, 0.1, 0.3)
 
 
 _ABLATIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -92,6 +97,17 @@ def rows_of(table: TableName, budget: Budget) -> list[Row]:
                 Row("simplenet", "SimpleNet", SimpleNet(), (0,), {}),
                 Row("authors", "WSCXR, authors' code", AuthorsRecipe(), _KS, {}),
                 Row("positional", "WSCXR, positional (our default)", PositionalWscxr(), _KS, {}),
+                *(
+                    Row(
+                        f"unlabelled-{100 * share:.0f}",
+                        f"+ unlabelled, {share:.0%} abnormal",
+                        PositionalWscxr(),
+                        _KS,
+                        {},
+                        share,
+                    )
+                    for share in _ARCHIVES
+                ),
                 Row("wscxr", "WSCXR", Wscxr(), _KS, {2: "94.7 ± 1.5", 16: "97.2 ± 0.2"}),
             ]
         case TableName.TABLE2:

@@ -14,14 +14,14 @@ from torch import Tensor
 from training.config import TrainConfig
 from training.data.features import extract_features, preparation_of
 from training.data.images import load_batches
-from training.data.samples import Label, Sample
+from training.data.samples import Label, Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
-from training.methods.fitting import fit_maps
 from training.methods.settings import Method
 from training.paper.dataset import TableData
 from training.paper.network import ImageScorer, Network
 from training.paper.protocols import Record, RecordStore, Snapshot, judge
 from training.paper.rows import Row
+from training.unlabelled.fitting import fit_with_archive
 from wscxr import __version__
 from wscxr.anatomy import Preparation
 from wscxr.device import computing_threads
@@ -126,7 +126,10 @@ class Runner:
         )
         started = time.perf_counter()
         if isinstance(method, Method):
-            snapshots = self._train_method(method, normal, anomaly, (calibration, test), run.draw)
+            archive = gather(self._archive(run, split))
+            snapshots = self._train_method(
+                run, split, method, (normal, anomaly, archive), (calibration, test)
+            )
         else:
             snapshots = self._train_network(method, normal, anomaly, (calibration, test), run.draw)
         honest, paper = judge(snapshots, self._abnormal, self._config.false_alarm_rate)
@@ -144,11 +147,11 @@ class Runner:
 
     def _train_method(
         self,
+        run: Run,
+        split: TrainSplit,
         method: Method,
-        normal: Tensor,
-        anomaly: Tensor,
+        learned: tuple[Tensor, Tensor, Tensor],
         judged: tuple[Tensor, Tensor],
-        seed: int,
     ) -> list[Snapshot]:
         snapshots: list[Snapshot] = []
         threads = torch.get_num_threads()
@@ -161,7 +164,15 @@ class Runner:
                 scores = [detector.detect_features(maps)[1].cpu().numpy() for maps in judged]
             snapshots.append(Snapshot(*scores))
 
-        fit_maps(method, normal, anomaly, seed=seed, device=self._device, on_checkpoint=look)
+        fit_with_archive(
+            method,
+            *learned,
+            (patient_groups(split.normal), patient_groups(split.anomaly)),
+            rule=self._config.score_rule,
+            seed=run.draw,
+            device=self._device,
+            on_checkpoint=look,
+        )
         return snapshots
 
     def _train_network(
@@ -191,6 +202,11 @@ class Runner:
         changes = {"k": run.k, "seed": run.draw}
         return draw_split(self._data.pool, self._config.model_copy(update=changes))
 
+    def _archive(self, run: Run, split: TrainSplit) -> list[Sample]:
+        """The unlabelled images that a run learns from, mostly none."""
+        share = run.row.archive
+        return [] if share is None else self._data.archive(split, share, run.draw)
+
     def _maps(self, runs: Sequence[Run]) -> "Gather":
         """Patch features of every image that some run needs, each computed once."""
         samples = self._needed(runs)
@@ -219,8 +235,12 @@ class Runner:
     def _needed(self, runs: Sequence[Run]) -> list[Sample]:
         if not runs:
             return []
-        chosen = {sample for run in runs for sample in self._split(run).samples}
-        return sorted(chosen | set(self._data.test), key=lambda sample: sample.path)
+        chosen = {sample.path: sample for sample in self._data.test}
+        for run in runs:
+            split = self._split(run)
+            used = (*split.samples, *self._archive(run, split))
+            chosen.update((sample.path, sample) for sample in used)
+        return [chosen[path] for path in sorted(chosen)]
 
     def _read(self, run: Run) -> Record | None:
         return self._store.read(run.row.name, run.k, run.draw, self._fingerprint(run))
@@ -235,6 +255,8 @@ class Runner:
             ),
             "method": run.row.method.model_dump(mode="json"),
         }
+        if run.row.archive is not None:
+            content["archive"] = run.row.archive
         if self._prepare.lungs is not None:
             content["lungs"] = weights_sha256(self._prepare.lungs.state_dict())
         if isinstance(run.row.method, Method):
@@ -247,5 +269,5 @@ Gather = Callable[[Sequence[Sample]], Tensor]
 
 
 def _gather(samples: Sequence[Sample], rows: Tensor) -> Gather:
-    numbers = {sample: number for number, sample in enumerate(samples)}
-    return lambda chosen: rows[[numbers[sample] for sample in chosen]]
+    numbers = {sample.path: number for number, sample in enumerate(samples)}
+    return lambda chosen: rows[[numbers[sample.path] for sample in chosen]]

@@ -20,7 +20,7 @@ at a fixed threshold, and an anomaly map. Method: {training.citation}.
 | normal images for training | {training.n_normal} |
 | normal images kept aside for calibration | {training.n_calibration} |
 | anomaly images (K) | {training.k} |
-| seed | {training.seed} |
+{archive}| seed | {training.seed} |
 | backbone | {backbone.architecture}, layers {layers}, weights: {backbone.source} |
 | model input | {input.size} x {input.size}, intensity {input.intensity} |
 {view}{population}| neighbourhood p | {p} |
@@ -68,6 +68,10 @@ weights are those of {source}. This is an estimate and no promise: it supposes t
 scores of normal images differ from those of the former calibration by their place and spread alone.
 On images of another site it does not hold: calibrate there."""
 
+_ARCHIVE = """\
+| unlabelled images | {unlabelled:.0f}, of which {unlabelled_picked:.0f} were taken for abnormal |
+"""
+
 _ALIGNED = """\
 | looks at | the box around both lung fields; the whole picture where no lungs are found |
 """
@@ -98,16 +102,18 @@ def model_card(manifest: BundleManifest, notes: str = "") -> str:
     str
         Markdown.
     """
-    few = "." if manifest.training.k else "; with K = 0, more of them."
+    training = manifest.training
+    few = "." if training.k else "; with K = 0, more of them."
     card = _TEMPLATE.format(
         warnings="".join(f"\n> **{warning}**\n" for warning in manifest.warnings),
-        training=manifest.training,
-        versions=manifest.training.versions,
+        training=training,
+        versions=training.versions,
         backbone=manifest.backbone,
         layers=", ".join(manifest.backbone.layers),
         ood=_NO_OOD if manifest.ood is None else _OOD + few,
         input=manifest.input,
         promise=_promise(manifest),
+        archive="" if "unlabelled" not in training.metrics else _ARCHIVE.format(**training.metrics),
         population=""
         if manifest.population is None
         else f"| patients it is for | {manifest.population} |\n",

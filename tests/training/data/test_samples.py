@@ -131,7 +131,7 @@ def test_two_folders_or_a_manifest(tmp_path: Path) -> None:
     touch(abnormal, "3.png")
     file = manifest(tmp_path, "path,label,split\nx,normal,test\n")
     folders = load_samples(normal, abnormal, None, split="train")
-    assert [(s.path.name, s.label.value) for s in folders] == [
+    assert [(s.path.name, s.label) for s in folders] == [
         ("1.png", "normal"),
         ("2.png", "normal"),
         ("3.png", "abnormal"),

@@ -124,7 +124,7 @@ def test_trivial_features_are_those_of_the_files(samples: list[Sample], found: E
 def test_views_are_checked_where_they_are_known(
     trained_bundle: Bundle, samples: list[Sample]
 ) -> None:
-    views = {Label.NORMAL: "PA", Label.ABNORMAL: "AP"}
+    views: dict[Label | None, str] = {Label.NORMAL: "PA", Label.ABNORMAL: "AP"}
     seen = [replace(sample, view=views[sample.label]) for sample in samples]
     first = evaluate(trained_bundle, seen).confounders.features[0]
     assert (first.feature, first.auroc) == ("view", 1)

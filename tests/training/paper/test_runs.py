@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from tests.helpers import CPU, RecordingTrack, random_backbone, tiny_config
 from training.data.images import load_batches
-from training.data.samples import Label
+from training.data.samples import Label, with_label
+from training.data.splits import draw_split
 from training.evaluation.evaluate import evaluate
 from training.methods.fitting import CHECKPOINTS
-from training.methods.settings import Wscxr
+from training.methods.settings import PositionalWscxr, Wscxr
 from training.paper.dataset import TableData, read_table_data
 from training.paper.network import Budget, ImageScorer, Network, OnScorer
 from training.paper.protocols import Record, RecordStore
@@ -191,3 +193,26 @@ def test_the_networks_checkpoints_are_judged_by_the_papers_protocol(
     row = Row("brightness", "Brightness", Brightness(), (3,), {})
     [record] = runner(data, tmp_path).run_all(runs(row, draws=1))
     assert record.paper.auroc == max(record.honest.auroc, 1 - record.honest.auroc)
+
+
+def test_an_archive_has_no_patient_of_the_labelled_images_and_no_label(
+    data: TableData, tmp_path: Path
+) -> None:
+    # The last eight normals stand for those beyond the pool.
+    normal = with_label(data.pool, Label.NORMAL)
+    pool = [sample for sample in data.pool if sample not in normal[-8:]]
+    more = replace(data, pool=pool, other_normals=normal[-8:])
+    row = Row("unlabelled-30", "+ unlabelled", PositionalWscxr(rank=4, steps=5), (2,), {}, 0.3)
+    split = draw_split(pool, tiny_config(k=2, seed=0))
+    archive = more.archive(split, 0.3, 0)
+    patients = {sample.patient_id for sample in split.samples}
+    assert archive
+    assert not patients & {sample.patient_id for sample in archive}
+    assert all(sample.label is None for sample in archive)
+    assert more.archive(split, 0.3, 0) == archive
+    [record] = runner(more, tmp_path).run_all(runs(row, draws=1))
+    assert (record.row, record.k) == ("unlabelled-30", 2)
+    # The archive is part of what the record depends on.
+    other = Row("unlabelled-30", "+ unlabelled", row.method, (2,), {}, 0.1)
+    with pytest.raises(DataError, match="other data, settings"):
+        runner(more, tmp_path).run_all(runs(other, draws=1))

@@ -1,0 +1,1 @@
+"""Self-training on an archive that nobody has labelled."""
