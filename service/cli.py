@@ -1,8 +1,9 @@
-"""Commands of the service: serve; keys new; pacs watch, analyze, failed and retry.
+"""Commands of the service: serve; keys new; pacs watch, analyze, failed and retry; archive score.
 
 Their options are made from the settings; secrets are no options, as a list of processes shows them.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -28,8 +29,12 @@ app.add_typer(pacs, name="pacs")
 keys = typer.Typer(help="API keys of the service.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
+archive = typer.Typer(help="Score whole archives.", no_args_is_help=True)
+app.add_typer(archive, name="archive")
+
 _PACS_SETTINGS = "service.pacs.settings:PacsSettings"
 _ARCHIVE = ("url", "kind", "user", "password_file", "token_file", "ca_file")
+_DICOMWEB = (*_ARCHIVE, "dicomweb_path", "modalities")
 _STATE = ("state", "archive")
 _SERVICE = ("service_url", "service_key_file", "in_process", "model", "modalities")
 
@@ -47,6 +52,15 @@ def watch_options() -> list[SettingOption]:
 
     secrets = {"password", "token", "service_key"}
     return [option for option in options_of(PacsSettings) if option.name not in secrets]
+
+
+def archive_options() -> list[SettingOption]:
+    """The options of archive score: its settings, and those of the bridge that name a server."""
+    from service.archive.settings import ArchiveSettings
+    from service.pacs.settings import PacsSettings
+
+    server = options_of(PacsSettings, _DICOMWEB, panel="DICOMweb server")
+    return [*options_of(ArchiveSettings), *server]
 
 
 @app.command(
@@ -168,6 +182,45 @@ def retry(
     failed = sum(outcome.ending is Ending.FAILED for _, outcome in done)
     if failed:
         raise DataError(f"{failed} of {len(done)} instances failed again")
+
+
+@archive.command(
+    cls=settings_command("service.cli:archive_options"),
+    epilog="Example: `wscxr archive score scores /data/cxr --maps`",
+)
+def score(
+    context: typer.Context,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder of the rows, as Parquet files.")
+    ],
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Folders to score.")
+    ] = None,
+) -> None:
+    """Score all that has no row yet, in folders, a manifest or a DICOMweb server.
+
+    Started again after any end, it goes on where it was. An image that cannot be scored gets a row
+    with the code of its error.
+    """
+    from service.archive.commands import logged
+    from service.archive.commands import score as run
+    from service.archive.settings import ArchiveSettings
+    from service.logs import configure_logging
+    from wscxr.console import Tracker, progress_bars, stderr
+
+    given = given_settings(context)
+    pacs = {name: given.pop(name) for name in _DICOMWEB if name in given}
+    settings = validated(ArchiveSettings, given)
+    configure_logging("info")
+    if stderr.is_terminal:
+        with progress_bars() as progress:
+            done = run(settings, out, folders or [], pacs, Tracker(progress))
+    else:
+        done = run(settings, out, folders or [], pacs, logged)
+    typer.echo(_line("already scored", str(done.before)))
+    typer.echo(_line("scored", str(done.scored)))
+    for code, count in sorted(done.failed.items()):
+        typer.echo(_line(code, str(count)))
 
 
 def _pacs_settings(context: typer.Context) -> "PacsSettings":

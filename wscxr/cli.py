@@ -34,6 +34,8 @@ E = TypeVar("E", bound=StrEnum)
 _EXTRAS = {
     **dict.fromkeys(("jinja2", "matplotlib", "scipy", "sklearn"), "train"),
     **dict.fromkeys(("httpx", "pydicom", "tenacity"), "dicom"),
+    "pyarrow": "archive",
+    "ray": "ray",
 }
 
 app = typer.Typer(

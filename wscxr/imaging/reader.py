@@ -173,10 +173,17 @@ def find_images(folder: Path) -> list[Path]:
     one are opened and searched for the DICOM mark; DICOMDIR (PS3.10, 8.6) holds no picture and is
     left out.
     """
-    return sorted(path for path in folder.rglob("*") if path.is_file() and _is_image(path))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path))
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a file is one that `find_images` finds.
+
+    Raises
+    ------
+    OSError
+        It has no suffix and cannot be opened.
+    """
     if path.suffix.lower() in _SUFFIXES:
         return True
     if path.suffix or path.name == "DICOMDIR":

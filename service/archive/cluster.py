@@ -1,0 +1,104 @@
+"""A run on many machines: Ray Data's actors, each with a scoring process of its own."""
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from service.archive.errors import ClusterUnusable
+from service.archive.plan import Plan
+from service.archive.process import ScoringProcess
+from service.archive.rows import ROWS, chunks_of
+from service.archive.worklist import WorkList
+
+_MIN_BLOCK, _MAX_BLOCK = 32, 1024
+_BLOCKS_AN_ACTOR = 8
+
+
+class ScoringActor:
+    """What Ray starts on a node: scores batches of work items in a scoring process.
+
+    It is found by its name and gets plain data alone, so that Ray has nothing of this project to
+    pickle but that.
+
+    Parameters
+    ----------
+    plan
+        The fields of `Plan`.
+    """
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._process = ScoringProcess(Plan(**plan))
+
+    def __call__(self, items: pa.Table) -> pa.Table:
+        """Score work items; one row each, in their order."""
+        rows = self._process.score(chunks_of(iter(items.to_batches())))
+        return pa.Table.from_batches(list(rows), ROWS)
+
+
+def score_on_ray(
+    plan: Plan, items: WorkList, address: str, actors: int | None
+) -> Iterator[pa.RecordBatch]:
+    """Score work items on a Ray cluster.
+
+    A worker or a node that is lost costs what it had under way, which Ray gives to others. Token
+    authentication is on unless the environment says otherwise (RAY_AUTH_MODE).
+
+    Parameters
+    ----------
+    plan
+        What to score with; bundle and files must be at the same paths on every node.
+    items
+        The work list.
+    address
+        As `ray.init` takes it: ``auto``, ``HOST:6379``, ``ray://HOST:10001``.
+    actors
+        How many scoring processes; None for as many as the cluster has room for.
+
+    Yields
+    ------
+    RecordBatch
+        Rows, in the order in which they are ready.
+
+    Raises
+    ------
+    ClusterUnusable
+        The cluster cannot be reached, or its actors cannot be started.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    # What it would print of each run is in its own log files.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    gpu = plan.device.startswith("cuda")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        raise ClusterUnusable from error
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        room = ray.cluster_resources().get("GPU" if gpu else "CPU", 0)
+        count = actors or max(1, int(room if gpu else room // plan.threads))
+        size = max(_MIN_BLOCK, min(_MAX_BLOCK, items.count // (count * _BLOCKS_AN_ACTOR)))
+        blocks = [pa.Table.from_batches([part]) for part in chunks_of(iter(items), size)]
+        rows = ray.data.from_arrow(blocks).map_batches(
+            ScoringActor,
+            fn_constructor_args=[asdict(plan)],
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            compute=ray.data.ActorPoolStrategy(size=count),
+            num_cpus=plan.threads,
+            num_gpus=1 if gpu else None,
+        )
+        for table in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield from table.to_batches()
+    except ray.exceptions.RayError as error:
+        raise ClusterUnusable from error
+    finally:
+        ray.shutdown()

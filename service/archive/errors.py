@@ -1,0 +1,57 @@
+"""What can go wrong while an archive is scored; messages hold no path and no UID."""
+
+from wscxr.errors import DataError, ImageError, WscxrError
+
+
+class UnreadableFile(ImageError):
+    """The file cannot be opened, or is no regular file; a row of `wscxr archive score` says so."""
+
+    code = "unreadable_file"
+
+
+class ScorerDied(ImageError):
+    """The scoring process died at this image, twice; a row of `wscxr archive score` says so."""
+
+    code = "scorer_died"
+
+
+class ArchiveError(WscxrError):
+    """An archive cannot be scored."""
+
+
+class OtherRun(ArchiveError):
+    """The folder holds rows of another bundle, or with ids of another key; give a new folder."""
+
+    code = "other_run"
+    exit_code = 2
+
+
+class RunUnderWay(ArchiveError):
+    """Another run writes into this folder."""
+
+    code = "run_under_way"
+
+
+class ScorerUnusable(ArchiveError):
+    """A scoring process ended before it was ready."""
+
+    code = "scorer_unusable"
+
+
+class ClusterUnusable(ArchiveError):
+    """The Ray cluster cannot be reached, or refuses: check its address and RAY_AUTH_TOKEN."""
+
+    code = "cluster_unusable"
+    exit_code = 5
+
+
+class RowsMissing(ArchiveError):
+    """Some instances have no row although the run ended; start it again."""
+
+    code = "rows_missing"
+
+
+class NothingToScore(DataError):
+    """The folders, manifest or dates given hold no radiograph."""
+
+    code = "nothing_to_score"

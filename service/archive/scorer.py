@@ -1,0 +1,167 @@
+"""The core that every run shares: work items in, rows out, the bundle loaded once."""
+
+import logging
+import os
+import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+import wscxr
+from service.archive.errors import UnreadableFile
+from service.archive.plan import Plan
+from service.archive.rows import Item, batch_of, failed_row, items_of, scored_row
+from service.errors import InferenceFailed, InternalError
+from wscxr.anatomy import ModelInput
+from wscxr.bundle.identity import ModelIdentity
+from wscxr.errors import FileTooLarge, TooManyPixels, WscxrError
+from wscxr.imaging import DicomRules, ImageLimits, LateralRule, read_radiograph
+from wscxr.prediction import Prediction
+from wscxr.results.png import raw16_png
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 16
+"""Images that are computed together."""
+
+Read = Callable[[bytes], bytes]
+"""Fetches the bytes of an instance from its place; raises `WscxrError` where it cannot."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """One instance ready for the detector, or the code of why it is not."""
+
+    item: Item
+    code: str | None = None
+    prepared: ModelInput | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Begun:
+    """A chunk of work items whose images are being read."""
+
+    def __init__(self, images: Sequence["Future[_Opened]"]) -> None:
+        self.images = images
+
+
+class Scorer:
+    """A loaded bundle, and the threads that read images ahead of it.
+
+    Parameters
+    ----------
+    plan
+        What to score with.
+    read
+        Fetches the bytes of an instance.
+
+    Raises
+    ------
+    BundleError, WeightsUnavailable, DeviceUnavailable
+        See `wscxr.load`.
+    """
+
+    def __init__(self, plan: Plan, read: Read) -> None:
+        torch.set_num_threads(plan.threads)
+        self._bundle = wscxr.load(plan.bundle, plan.device)
+        self._rules = DicomRules(lateral=LateralRule(plan.lateral))
+        self._maps = plan.maps
+        self._read = read
+        self._readers = ThreadPoolExecutor(plan.threads + 1)
+
+    @property
+    def model(self) -> ModelIdentity:
+        """The bundle that scores."""
+        return self._bundle.identity
+
+    def begin(self, items: pa.RecordBatch) -> Begun:
+        """Start reading some work items; returns at once."""
+        return Begun([self._readers.submit(self._open, item) for item in items_of(items)])
+
+    def finish(self, begun: Begun) -> pa.RecordBatch:
+        """Score work items that were begun.
+
+        Returns
+        -------
+        RecordBatch
+            One row each, in their order; see `service.archive.rows.ROWS`.
+        """
+        opened = [image.result() for image in begun.images]
+        usable = [one for one in opened if one.prepared is not None]
+        scored: dict[int, Prediction | str] = {}
+        for start in range(0, len(usable), _BATCH):
+            scored |= self._predict(usable[start : start + _BATCH])
+        return batch_of([self._row(one, scored.get(one.item.number)) for one in opened])
+
+    def _open(self, item: Item) -> _Opened:
+        try:
+            radiograph = read_radiograph(self._read(item.place), rules=self._rules)
+            return _Opened(
+                item, prepared=self._bundle.prepare(radiograph), warnings=radiograph.warnings
+            )
+        except MemoryError:
+            return _Opened(item, TooManyPixels.code)
+        except WscxrError as error:
+            return _Opened(item, error.code)
+        except Exception:
+            logger.exception("an image could not be prepared")
+            return _Opened(item, InternalError.code)
+
+    def _predict(self, batch: Sequence[_Opened]) -> dict[int, Prediction | str]:
+        inputs = [one.prepared for one in batch if one.prepared is not None]
+        try:
+            found = self._bundle.predict_inputs(inputs)
+        except Exception:
+            if len(batch) > 1:  # one image must not fail the others
+                parts = [self._predict([one]) for one in batch]
+                return {number: result for part in parts for number, result in part.items()}
+            logger.exception("an image could not be scored")
+            return {batch[0].item.number: InferenceFailed.code}
+        return {one.item.number: result for one, result in zip(batch, found, strict=True)}
+
+    def _row(self, opened: _Opened, found: Prediction | str | None) -> dict[str, Any]:
+        if not isinstance(found, Prediction):
+            code = opened.code or found or InternalError.code
+            return failed_row(opened.item, self.model, code)
+        return scored_row(
+            opened.item,
+            self.model,
+            score=found.score,
+            p_value=found.p_value,
+            threshold=found.threshold,
+            decision=found.decision.value,
+            ood_score=found.ood_score,
+            warnings=[*found.warnings, *opened.warnings],
+            anomaly_map=raw16_png(found.anomaly_map) if self._maps else None,
+        )
+
+
+def read_file(place: bytes) -> bytes:
+    """Read a file.
+
+    Parameters
+    ----------
+    place
+        Its path, as the system spells it.
+
+    Raises
+    ------
+    UnreadableFile
+        It cannot be opened, or is a pipe, a folder or the like.
+    FileTooLarge
+        It is larger than any image may be; it is not read.
+    """
+    try:
+        about = os.stat(place)  # noqa: PTH116 - a path of any bytes
+        if not stat.S_ISREG(about.st_mode):
+            raise UnreadableFile
+        if about.st_size > ImageLimits().max_bytes:
+            raise FileTooLarge
+        with open(place, "rb") as file:  # noqa: PTH123
+            return file.read()
+    except OSError:
+        raise UnreadableFile from None
