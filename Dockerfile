@@ -1,7 +1,8 @@
-# Three images from one file:
+# Four images from one file:
 #   docker build --target serve .    answers requests on the CPU (the default)
 #   docker build --target gpu .      answers requests on an NVIDIA GPU
 #   docker build --target train .    the offline commands: train, evaluate, reproduce
+#   docker build --target archive .  scores whole archives, on one machine or on a Ray cluster
 # `make image` builds them with docker, podman or buildah, and writes their bill of materials.
 
 # Releases pin it by digest: python:3.12-slim@sha256:...
@@ -40,6 +41,11 @@ FROM source AS train-packages
 ARG TORCH_BACKEND=cu132
 RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,train]'
 
+# Ray's dashboard is what takes a job.
+FROM source AS archive-packages
+ARG TORCH_BACKEND=cpu
+RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,ray]' 'ray[default]'
+
 FROM ${BASE_IMAGE} AS runtime
 RUN groupadd --gid 10001 wscxr \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent wscxr
@@ -54,6 +60,11 @@ RUN mkdir /data && chown 10001 /data
 USER 10001
 WORKDIR /data
 CMD ["--help"]
+
+FROM runtime AS archive
+COPY --from=archive-packages /opt/wscxr /opt/wscxr
+USER 10001
+CMD ["archive", "--help"]
 
 FROM runtime AS service
 # The service reads /model_store where one is mounted, else the bundle that ships with it.

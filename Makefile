@@ -65,7 +65,7 @@ deploy-tools: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group deploy
 
-# The container image TARGET (serve, gpu or train), and its bill of materials in dist/, with docker, podman or
+# The container image TARGET (serve, gpu, train or archive), and its bill of materials in dist/, with docker, podman or
 # buildah, whichever works here. BASE: the image to build on; a release names it by digest (IMAGE_OPTIONS=--release).
 # TORCH_BACKEND: cpu, or a CUDA version, from PyTorch's own index; empty: what the package index has.
 TARGET ?= serve

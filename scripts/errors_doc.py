@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from service.archive.errors import ArchiveError, RowError
 from service.errors import ServiceError, TryLater
 from service.pacs.errors import PacsError, Refused, ServerFault, ServerUnavailable
 from wscxr.errors import ImageError, OutOfScope, WscxrError
@@ -18,6 +19,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "errors.md"
 FAMILIES = {
     *(WscxrError, ImageError, OutOfScope, ServiceError, TryLater),
     *(PacsError, Refused, ServerFault, ServerUnavailable),
+    *(ArchiveError, RowError),
 }
 
 
@@ -46,7 +48,7 @@ def tables() -> dict[str, str]:
     over_http = sorted(answered, key=lambda kind: (kind.status, kind.code))
     by_exit_code: dict[int, list[str]] = {}
     for kind in errors(WscxrError):
-        if not issubclass(kind, ServiceError):
+        if not issubclass(kind, ServiceError | RowError):
             by_exit_code.setdefault(kind.exit_code, []).append(f"`{kind.code}`")
     return {
         "http": table(
@@ -57,6 +59,10 @@ def tables() -> dict[str, str]:
             ["code", "when"],
             [[f"`{kind.code}`", summary(kind)] for kind in errors(PacsError)],
         ),
+        "rows": table(
+            ["code", "when"],
+            [[f"`{kind.code}`", summary(kind)] for kind in errors(RowError)],
+        ),
         "commands": table(
             ["exit code", "codes"],
             [[str(code), ", ".join(codes)] for code, codes in sorted(by_exit_code.items())],
@@ -66,7 +72,7 @@ def tables() -> dict[str, str]:
             [
                 [f"`{kind.code}`", summary(kind)]
                 for kind in errors(WscxrError)
-                if not issubclass(kind, ServiceError | ImageError | PacsError)
+                if not issubclass(kind, ServiceError | ImageError | PacsError | RowError)
             ],
         ),
     }

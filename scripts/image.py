@@ -35,13 +35,13 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     test = commands.add_parser("test", help="build the image and test it")
     build = commands.add_parser("build", help="build one image and write its bill of materials")
-    build.add_argument("--target", choices=("serve", "gpu", "train"), default="serve")
+    build.add_argument("--target", choices=("serve", "gpu", "train", "archive"), default="serve")
     build.add_argument("--base", default=BASE_IMAGE, help="[%(default)s]")
     for command in (build, test):
         command.add_argument(
             "--torch-backend", help="cpu, cu132, ...; '' takes the package index's own"
         )
-    build.add_argument("--tag", help="[wscxr:cpu, wscxr:gpu or wscxr:train]")
+    build.add_argument("--tag", help="[wscxr:cpu, or wscxr:TARGET]")
     build.add_argument("--release", action="store_true", help="refuse a base without a digest")
     build.add_argument("--out", type=Path, default=ROOT / "dist", help="[dist]")
     arguments = parser.parse_args()

@@ -1,8 +1,8 @@
 """The scoring process itself, ``python -m service.archive.child``; `process` starts it.
 
 Standard input: a line of JSON with the `Plan`, then an Arrow stream of work items. Standard
-output: a line of JSON with the identity of the bundle, or what went wrong; then an Arrow stream of
-rows, one batch for each of items. Nothing is pickled.
+output: a line of JSON that says which bundle is loaded and what runs it, or what went wrong; then
+an Arrow stream of rows, one batch for each of items. Nothing is pickled.
 """
 
 import json
@@ -54,7 +54,13 @@ def _serve(plan_values: dict[str, Any], source: IO[bytes], target: IO[bytes]) ->
     except WscxrError as error:
         _say(target, {"error": f"{error} [{error.code}]"})
         return
-    _say(target, {"model": scorer.model.model_dump()})
+    _say(
+        target,
+        {
+            "model": scorer.by.model.model_dump(mode="json"),
+            "engine": scorer.by.engine.model_dump(mode="json"),
+        },
+    )
     begun: queue.Queue[Begun | None] = queue.Queue(_AHEAD)
 
     def receive() -> None:

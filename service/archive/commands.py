@@ -24,6 +24,7 @@ from service.archive.worklist import RowIds, WorkList
 from wscxr.bundle.store import read_manifest
 from wscxr.device import resolve_device
 from wscxr.errors import ConfigError
+from wscxr.options import validated
 from wscxr.progress import Track
 from wscxr.shipped import default_bundle
 
@@ -146,9 +147,11 @@ def _source(
     if settings.manifest is not None:
         return in_manifest(settings.manifest)
     if settings.days is not None:
-        from service.archive.pacs import PacsReader
+        from service.archive.pacs import on_server
+        from service.pacs.settings import PacsSettings
 
-        return PacsReader(pacs).between(*settings.days)
+        validated(PacsSettings, pacs)
+        return on_server(pacs, *settings.days)
     return in_folders(folders)
 
 
@@ -157,6 +160,8 @@ def _plans(settings: ArchiveSettings, bundle: Path, pacs: dict[str, Any]) -> lis
     plan = Plan(
         bundle=str(bundle.absolute()),
         device=settings.device,
+        engine=settings.engine,
+        precision=settings.precision,
         threads=1,
         lateral=settings.lateral.value,
         maps=settings.maps,

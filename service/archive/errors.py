@@ -1,22 +1,26 @@
 """What can go wrong while an archive is scored; messages hold no path and no UID."""
 
-from wscxr.errors import DataError, ImageError, WscxrError
-
-
-class UnreadableFile(ImageError):
-    """The file cannot be opened, or is no regular file; a row of `wscxr archive score` says so."""
-
-    code = "unreadable_file"
-
-
-class ScorerDied(ImageError):
-    """The scoring process died at this image, twice; a row of `wscxr archive score` says so."""
-
-    code = "scorer_died"
+from wscxr.errors import DataError, WscxrError
 
 
 class ArchiveError(WscxrError):
     """An archive cannot be scored."""
+
+
+class RowError(ArchiveError):
+    """An instance has no score, and its row holds this code; never raised to the user."""
+
+
+class UnreadableFile(RowError):
+    """The file cannot be opened, or is no regular file."""
+
+    code = "unreadable_file"
+
+
+class ScorerDied(RowError):
+    """The scoring process died at this image, twice."""
+
+    code = "scorer_died"
 
 
 class OtherRun(ArchiveError):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import astuple
 from datetime import date, timedelta
 from functools import partial
@@ -11,11 +12,11 @@ from typing import Any
 
 from service.archive.sources import Found
 from service.pacs.commands import make_dicomweb
-from service.pacs.dicomweb import DicomWeb, Instance, first, is_uid
+from service.pacs.dicomweb import Instance, first, is_uid
 from service.pacs.errors import PacsError
 from service.pacs.retries import Retries
 from service.pacs.settings import PacsSettings
-from service.pacs.transport import archive_server
+from service.pacs.transport import Server, archive_server
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,10 @@ class PacsReader:
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = PacsSettings(**settings)
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self._web = self._run(self._connect())
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = self._run(self._connect())
+        self._web = make_dicomweb(self._settings, self._server)
 
     def read(self, place: bytes) -> bytes:
         """Pull the DICOM file of an instance.
@@ -58,6 +61,13 @@ class PacsReader:
         instance = Instance(*place.decode().split("/"))
         file: bytes = self._run(self._pull(instance))
         return file
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._run(self._server.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def between(self, first_day: date, last_day: date) -> Iterator[Found]:
         """List the instances of all studies whose Study Date lies between two days, both included.
@@ -95,8 +105,8 @@ class PacsReader:
         retries = self._retries(patient=True)
         return await retries.run(lambda: self._web.pull(instance), self._web.probe)
 
-    async def _connect(self) -> DicomWeb:
-        return make_dicomweb(self._settings, archive_server(self._settings))
+    async def _connect(self) -> Server:
+        return archive_server(self._settings)
 
     def _retries(self, *, patient: bool) -> Retries:
         def note(error: PacsError) -> None:
@@ -113,3 +123,9 @@ class PacsReader:
 
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def on_server(settings: dict[str, Any], first_day: date, last_day: date) -> Iterator[Found]:
+    """List the instances of a DICOMweb server; see `PacsReader.between`."""
+    with closing(PacsReader(settings)) as reader:
+        yield from reader.between(first_day, last_day)

@@ -14,6 +14,8 @@ class Plan:
         Folder of the bundle; None for the one that ships.
     device
         See `wscxr.device.resolve_device`.
+    engine, precision
+        See `wscxr.engines.choose_engine`.
     threads
         Cores that one process computes on.
     lateral
@@ -26,6 +28,8 @@ class Plan:
 
     bundle: str | None
     device: str
+    engine: str
+    precision: str
     threads: int
     lateral: str
     maps: bool

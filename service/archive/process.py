@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from service.archive.errors import ScorerDied, ScorerUnusable
 from service.archive.plan import Plan
-from service.archive.rows import ITEMS, batch_of, failed_row, items_of
+from service.archive.rows import ITEMS, ScoredBy, batch_of, failed_row, items_of
 from wscxr.bundle.identity import ModelIdentity
+from wscxr.engines.identity import EngineIdentity
 
 _UNDER_WAY = 2
 """Chunks that a scoring process has at once, so that it reads one while it computes the other."""
@@ -33,8 +34,8 @@ class ScoringProcess:
 
     Attributes
     ----------
-    model
-        The bundle that it scores with.
+    by
+        The bundle that it scores with, and what runs it.
 
     Raises
     ------
@@ -106,7 +107,7 @@ class ScoringProcess:
             rows = self._receive()
             if rows is None:
                 [item] = items_of(single)
-                rows = batch_of([failed_row(item, self.model, ScorerDied.code)])
+                rows = batch_of([failed_row(item, self.by, ScorerDied.code)])
                 self._restart()
             yield rows
 
@@ -126,7 +127,7 @@ class ScoringProcess:
         if self._closed or "model" not in said:
             self._end()
             raise ScorerUnusable(said.get("error"))
-        self.model = ModelIdentity(**said["model"])
+        self.by = ScoredBy(ModelIdentity(**said["model"]), EngineIdentity(**said["engine"]))
         self._items = pa.ipc.new_stream(self._stdin, ITEMS)
         self._rows: pa.RecordBatchStreamReader | None = None
 

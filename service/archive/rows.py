@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from wscxr.bundle.identity import ModelIdentity
+from wscxr.engines.identity import EngineIdentity
 
 CHUNK = 32
 """Work items that a scoring process takes at a time."""
@@ -36,6 +37,8 @@ ROWS = pa.schema(
         pa.field("model_name", pa.string(), nullable=False),
         pa.field("model_version", pa.string(), nullable=False),
         pa.field("model_sha256", pa.string(), nullable=False),
+        pa.field("engine", pa.string(), nullable=False),
+        pa.field("precision", pa.string(), nullable=False),
     ]
 )
 """A row: what the bundle says of one instance, or the code of what went wrong with it."""
@@ -53,6 +56,14 @@ class Item:
     place: bytes
 
 
+@dataclass(frozen=True)
+class ScoredBy:
+    """The bundle that scores, and what runs it."""
+
+    model: ModelIdentity
+    engine: EngineIdentity
+
+
 def items_of(batch: pa.RecordBatch) -> list[Item]:
     """The work items of a batch."""
     return [Item(**values) for values in batch.to_pylist()]
@@ -65,23 +76,25 @@ def chunks_of(batches: "Iterator[pa.RecordBatch]", size: int = CHUNK) -> Iterato
             yield batch.slice(start, size)
 
 
-def failed_row(item: Item, model: ModelIdentity, code: str) -> dict[str, Any]:
+def failed_row(item: Item, by: ScoredBy, code: str) -> dict[str, Any]:
     """The row of an instance that has no score."""
-    return {**_keys(item, model), "error": code}
+    return {**_keys(item, by), "error": code}
 
 
-def scored_row(item: Item, model: ModelIdentity, **values: Any) -> dict[str, Any]:
+def scored_row(item: Item, by: ScoredBy, **values: Any) -> dict[str, Any]:
     """The row of an instance that has a score; `values` by the names in `ROWS`."""
-    return {**_keys(item, model), **values}
+    return {**_keys(item, by), **values}
 
 
-def _keys(item: Item, model: ModelIdentity) -> dict[str, Any]:
+def _keys(item: Item, by: ScoredBy) -> dict[str, Any]:
     return {
         "number": item.number,
         "id": item.id,
-        "model_name": model.name,
-        "model_version": model.version,
-        "model_sha256": model.sha256,
+        "model_name": by.model.name,
+        "model_version": by.model.version,
+        "model_sha256": by.model.sha256,
+        "engine": by.engine.name.value,
+        "precision": by.engine.precision.value,
     }
 
 

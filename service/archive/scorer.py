@@ -14,10 +14,9 @@ import torch
 import wscxr
 from service.archive.errors import UnreadableFile
 from service.archive.plan import Plan
-from service.archive.rows import Item, batch_of, failed_row, items_of, scored_row
+from service.archive.rows import Item, ScoredBy, batch_of, failed_row, items_of, scored_row
 from service.errors import InferenceFailed, InternalError
 from wscxr.anatomy import ModelInput
-from wscxr.bundle.identity import ModelIdentity
 from wscxr.errors import FileTooLarge, TooManyPixels, WscxrError
 from wscxr.imaging import DicomRules, ImageLimits, LateralRule, read_radiograph
 from wscxr.prediction import Prediction
@@ -59,24 +58,25 @@ class Scorer:
     read
         Fetches the bytes of an instance.
 
+    Attributes
+    ----------
+    by
+        The bundle, and what runs it.
+
     Raises
     ------
-    BundleError, WeightsUnavailable, DeviceUnavailable
+    BundleError, WeightsUnavailable, DeviceUnavailable, EngineUnavailable
         See `wscxr.load`.
     """
 
     def __init__(self, plan: Plan, read: Read) -> None:
         torch.set_num_threads(plan.threads)
-        self._bundle = wscxr.load(plan.bundle, plan.device)
+        self._bundle = wscxr.load(plan.bundle, plan.device, plan.engine, plan.precision)
+        self.by = ScoredBy(self._bundle.identity, self._bundle.engine)
         self._rules = DicomRules(lateral=LateralRule(plan.lateral))
         self._maps = plan.maps
         self._read = read
         self._readers = ThreadPoolExecutor(plan.threads + 1)
-
-    @property
-    def model(self) -> ModelIdentity:
-        """The bundle that scores."""
-        return self._bundle.identity
 
     def begin(self, items: pa.RecordBatch) -> Begun:
         """Start reading some work items; returns at once."""
@@ -126,17 +126,17 @@ class Scorer:
     def _row(self, opened: _Opened, found: Prediction | str | None) -> dict[str, Any]:
         if not isinstance(found, Prediction):
             code = opened.code or found or InternalError.code
-            return failed_row(opened.item, self.model, code)
+            return failed_row(opened.item, self.by, code)
         return scored_row(
             opened.item,
-            self.model,
+            self.by,
             score=found.score,
             p_value=found.p_value,
             threshold=found.threshold,
             decision=found.decision.value,
             ood_score=found.ood_score,
             warnings=[*found.warnings, *opened.warnings],
-            anomaly_map=raw16_png(found.anomaly_map) if self._maps else None,
+            anomaly_map=raw16_png(found.anomaly_map, found.colour_scale) if self._maps else None,
         )
 
 

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
@@ -38,6 +38,12 @@ class ArchiveSettings(BaseModel):
         json_schema_extra={"metavar": "BUNDLE"},
     )
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        default="auto", description="What runs the networks."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="What they compute in."
+    )
     processes: PositiveInt | None = Field(
         default=None,
         description="Processes that score, each with the bundle loaded; by default, one a core, or "

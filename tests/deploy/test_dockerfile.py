@@ -29,7 +29,7 @@ def test_targets_that_are_built_exist() -> None:
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
     compose = (ROOT / "docker-compose.yml").read_text()
     assert set(re.findall(r"^\s+target: (\S+)$", compose, re.MULTILINE)) <= stages
-    assert {"serve", "gpu", "train"} <= stages
+    assert {"serve", "gpu", "train", "archive"} <= stages
     # What a build without a target makes.
     assert DOCKERFILE.rindex("AS serve\n") == max(
         DOCKERFILE.rindex(f"AS {name}\n") for name in stages

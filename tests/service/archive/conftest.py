@@ -10,6 +10,9 @@ import pytest
 
 from tests.dicom_files import dataset, written
 from tests.helpers import Ran, run_cli, write_tiny_bundle
+from tests.service.pacs.conftest import orthanc, start_orthanc
+
+__all__ = ["orthanc", "start_orthanc"]  # fixtures
 
 BAD = {"broken.png": b"\x89PNG\r\n\x1a\nnothing", "empty.jpg": b"", "text.dcm": b"no picture"}
 

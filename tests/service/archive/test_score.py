@@ -15,6 +15,7 @@ from wscxr.files import write_file
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
+
 def test_rows_say_what_the_bundle_says(
     score: Score, images: Path, bundle: Path, tmp_path: Path
 ) -> None:
@@ -28,6 +29,7 @@ def test_rows_say_what_the_bundle_says(
     for name, row in rows.items():
         identity = row["model_name"], row["model_version"], row["model_sha256"]
         assert identity == ("tiny", "1", model.identity.sha256)
+        assert (row["engine"], row["precision"]) == (model.engine.name, model.engine.precision)
         if name in BAD:
             continue
         said = model.predict(images / name)
@@ -56,9 +58,7 @@ def test_rows_say_what_the_bundle_says(
     ]
 
 
-def test_started_again_it_scores_what_is_new(
-    score: Score, images: Path, tmp_path: Path
-) -> None:
+def test_started_again_it_scores_what_is_new(score: Score, images: Path, tmp_path: Path) -> None:
     score(images / "normal")
     before = rows_in(tmp_path / "out")
     ran = score(images)
@@ -71,9 +71,7 @@ def test_started_again_it_scores_what_is_new(
     assert rows_in(tmp_path / "out") == after
 
 
-def test_a_manifest_names_files(
-    score: Score, images: Path, tmp_path: Path
-) -> None:
+def test_a_manifest_names_files(score: Score, images: Path, tmp_path: Path) -> None:
     listed = "path,label\nnormal/0000.png,normal\nnormal/0000.png,normal\ngone.png,abnormal\n"
     (images / "all.csv").write_text(listed)
     os.mkfifo(images / "pipe.png")
@@ -89,9 +87,7 @@ def test_a_manifest_names_files(
     }
 
 
-def test_file_names_of_any_bytes(
-    score: Score, images: Path, tmp_path: Path
-) -> None:
+def test_file_names_of_any_bytes(score: Score, images: Path, tmp_path: Path) -> None:
     folder = tmp_path / "names"
     folder.mkdir()
     content = (images / "normal" / "0000.png").read_bytes()
@@ -124,9 +120,7 @@ def test_keyed_ids(score: Score, images: Path, tmp_path: Path) -> None:
     one_line_error(score(images, "--id-key-file", other), 2, "invalid_config")
 
 
-def test_rows_of_two_bundles_do_not_mix(
-    score: Score, images: Path, tmp_path: Path
-) -> None:
+def test_rows_of_two_bundles_do_not_mix(score: Score, images: Path, tmp_path: Path) -> None:
     score(images / "normal")
     other = tmp_path / "store" / "tiny" / "2"
     write_tiny_bundle(other, ood_threshold=1e3)
@@ -149,9 +143,7 @@ def test_rows_of_two_bundles_do_not_mix(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_is_refused(
-    score: Score, arguments: list[str], code: str, tmp_path: Path
-) -> None:
+def test_what_is_refused(score: Score, arguments: list[str], code: str, tmp_path: Path) -> None:
     given = [text.replace("FOLDER", str(tmp_path)) for text in arguments]
     ran = score(*given)
     one_line_error(ran, ran.code, code)

@@ -1,5 +1,6 @@
 """Runs that are killed, files that kill, and what the log says of them."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,11 +19,16 @@ from tests.helpers import Ran
 from tests.service.archive.conftest import rows_in
 from tests.service.serving import clean_environment, wait_for
 
-COPIES = 150
+COPIES = 80
 
 
 def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """What a process started and has not waited for, whichever of its threads did."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread ended meanwhile
+            found += map(int, path.read_text().split())
+    return found
 
 
 def alive(pid: int) -> bool:
@@ -51,7 +57,7 @@ def test_killed_at_any_moment_it_scores_every_row_once(
     many: Path, bundle: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    for shards in (1, 4, 9):
+    for shards in (1, 4):
         process = subprocess.Popen(
             command(bundle, out, many),
             env=clean_environment(),
@@ -140,7 +146,14 @@ def test_a_file_that_kills_the_process_is_a_row(unseen: Path, bundle: Path, tmp_
 @pytest.fixture
 def scoring(bundle: Path) -> Iterator[ScoringProcess]:
     plan = Plan(
-        bundle=str(bundle), device="cpu", threads=1, lateral="refuse", maps=False, pacs=None
+        bundle=str(bundle),
+        device="cpu",
+        engine="auto",
+        precision="auto",
+        threads=1,
+        lateral="refuse",
+        maps=False,
+        pacs=None,
     )
     with ScoringProcess(plan) as process:
         yield process
