@@ -16,6 +16,8 @@ from service.archive.worklist import WorkList
 
 _MIN_BLOCK, _MAX_BLOCK = 32, 1024
 _BLOCKS_AN_ACTOR = 8
+_MAX_LOST_STARTS = 10
+"""Starts of actors that may fail one after the other before the bundle is what is at fault."""
 
 
 class ScoringActor:
@@ -72,8 +74,6 @@ def score_on_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    # What it would print of each run is in its own log files.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     gpu = plan.device.startswith("cuda")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -82,6 +82,11 @@ def score_on_ray(
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        # An actor that starts while its machine is lost must not end the run.
+        context.max_consecutive_actor_init_deaths = _MAX_LOST_STARTS
+        # Whatever else it would print is in its own log files.
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         room = ray.cluster_resources().get("GPU" if gpu else "CPU", 0)
         count = actors or max(1, int(room if gpu else room // plan.threads))
         size = max(_MIN_BLOCK, min(_MAX_BLOCK, items.count // (count * _BLOCKS_AN_ACTOR)))

@@ -26,6 +26,12 @@ EXAMPLES = {path.name: documents(path.read_text())[0] for path in sorted(CHART.g
 VALUES: dict[str, dict[str, Any]] = {"defaults": {}, **EXAMPLES}
 OLDEST, NEWEST = "1.27", kubernetes_validate.latest_version()
 
+CONTENTS = {
+    "WSCXR_API_KEYS_FILE": f'[[keys]]\nname = "reader"\nrole = "reader"\nsha256 = "{"0" * 64}"\n',
+    "WSCXR_PACS_SERVICE_KEY_FILE": "a-secret-of-good-length",
+}
+"""What secrets that are mounted as files may hold."""
+
 each = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 
 
@@ -87,6 +93,8 @@ def test_the_check_refuses_what_kubernetes_does_not_know() -> None:
         {"modelStore": {"source": "init"}},
         {"settings": {"api_key": "a-secret-in-a-values-file"}},
         {"settings": {"port": 9000}},
+        {"settings": {"records": "postgresql://wscxr:a-secret@db/wscxr"}},
+        {"settings": {"engine": "onnx"}},
         {"secretEnv": {"WSCXR_API_KEY": "a-secret-in-a-values-file"}},
         {"watcher": {"enabled": True}},
         {"watcher": {"settings": {"password": "a-secret-in-a-values-file"}}},
@@ -163,7 +171,7 @@ def test_ports_and_probes_lead_somewhere(values: dict[str, Any]) -> None:
 
 
 @each
-def test_environment_variables_are_settings(values: dict[str, Any]) -> None:
+def test_environment_variables_are_settings(values: dict[str, Any], tmp_path: Path) -> None:
     for pod in pods(render(values)):
         [container] = pod["spec"]["containers"]
         plain = {item["name"]: item["value"] for item in container["env"] if "value" in item}
@@ -178,6 +186,10 @@ def test_environment_variables_are_settings(values: dict[str, Any]) -> None:
                 patch.setenv(name, "a-secret-of-good-length")
             for name, value in plain.items():
                 patch.setenv(name, value)
+            for name in names & CONTENTS.keys():
+                file = tmp_path / name
+                file.write_text(CONTENTS[name])
+                patch.setenv(name, str(file))
             model()
 
 
@@ -204,6 +216,22 @@ def test_requests_in_flight_are_given_time(values: dict[str, Any]) -> None:
     limit = Settings().shutdown_timeout_s
     assert spec["terminationGracePeriodSeconds"] > seconds_to_stop(spec, limit)
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+@each
+def test_secret_files_are_where_the_settings_say(values: dict[str, Any]) -> None:
+    for pod in pods(render(values)):
+        spec = pod["spec"]
+        [container] = spec["containers"]
+        mounts = {item["name"]: item["mountPath"] for item in container["volumeMounts"]}
+        mounted = {
+            f"{mounts[volume['name']]}/{item['path']}"
+            for volume in spec["volumes"]
+            for item in volume.get("secret", {}).get("items", ())
+        }
+        named = {item["value"] for item in container["env"] if "/secrets/" in item.get("value", "")}
+        assert named == mounted
+        assert len(mounts) == len(container["volumeMounts"])
 
 
 def test_metrics_that_scaling_asks_for_exist() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.service.archive.conftest import rows_in
 from tests.service.archive.test_survives import children, run
-from tests.service.serving import clean_environment, free_port, wait_for
+from tests.service.serving import PATIENCE_S, clean_environment, free_port, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -144,7 +144,7 @@ def test_a_worker_and_a_node_are_killed(
         wait_for(lambda: len(scorers()) == 2, every_s=0.1)
         os.kill(scorers()[0], signal.SIGKILL)  # the scoring process of one
         nodes.second.kill()
-        assert process.wait(300) == 0, log.read_text()
+        assert process.wait(PATIENCE_S) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()

@@ -40,7 +40,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Environment variables from a dict of prefix, settings and secrets. Helm reads every number as a float, and would
+{{/* Environment variables from a dict of prefix, settings, secrets and secret files. Helm reads every number as a float, and would
 write 100000000 as 1e+08. */}}
 {{- define "wscxr.env" -}}
 {{- range $name, $value := .settings }}
@@ -59,6 +59,36 @@ write 100000000 as 1e+08. */}}
     secretKeyRef:
       name: {{ $reference.name }}
       key: {{ $reference.key }}
+{{- end }}
+{{- range $name, $reference := .files }}
+- name: {{ $name }}
+  value: {{ printf "/secrets/%s/%s" (include "wscxr.secretName" $name) $reference.key }}
+{{- end }}
+{{- end -}}
+
+{{/* WSCXR_API_KEYS_FILE becomes api-keys-file: the name of its volume, and of its folder. */}}
+{{- define "wscxr.secretName" -}}
+{{- . | lower | replace "_" "-" | trimPrefix "wscxr-" -}}
+{{- end -}}
+
+{{- define "wscxr.secretMounts" -}}
+{{- range $name, $reference := . }}
+- name: {{ include "wscxr.secretName" $name }}
+  mountPath: /secrets/{{ include "wscxr.secretName" $name }}
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{/* The group of the pod reads them, nobody else. */}}
+{{- define "wscxr.secretVolumes" -}}
+{{- range $name, $reference := . }}
+- name: {{ include "wscxr.secretName" $name }}
+  secret:
+    secretName: {{ $reference.name }}
+    defaultMode: 0440
+    items:
+      - key: {{ $reference.key }}
+        path: {{ $reference.key }}
 {{- end }}
 {{- end -}}
 
