@@ -60,7 +60,8 @@ lock: .venv/installed
 	        --universal --generate-hashes --no-emit-index-url --no-annotate --quiet \
 	        --custom-compile-command 'make lock' --output-file requirements-image.txt
 
-# What the tests of deploy/ need (350 MB): Helm without its program, Kubernetes' schemas, podman-compose.
+# What the tests of deploy/ and of archives on Ray need (600 MB): Helm without its program, Kubernetes' schemas,
+# podman-compose, Ray.
 deploy-tools: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group deploy

@@ -104,6 +104,6 @@ def score_on_ray(
         for table in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield from table.to_batches()
     except ray.exceptions.RayError as error:
-        raise ClusterUnusable from error
+        raise ClusterUnusable("the Ray cluster gave up: its own log files say why") from error
     finally:
         ray.shutdown()
