@@ -223,7 +223,9 @@ def engine_process(loaded: Bundle, files: Path, images: int) -> None:
     started = time.perf_counter()
     done = 0
     while batch := list(islice(paths, BATCH)):
-        loaded.predict_inputs([loaded.prepare(read_radiograph(p.read_bytes())) for p in batch])
+        loaded.predict_inputs(
+            [loaded.prepare(read_radiograph(p.read_bytes(), side=loaded.view_side)) for p in batch]
+        )
         done += len(batch)
     print(done / (time.perf_counter() - started))
 

@@ -99,7 +99,9 @@ class Scorer:
 
     def _open(self, item: Item) -> _Opened:
         try:
-            radiograph = read_radiograph(self._read(item.place), rules=self._rules)
+            radiograph = read_radiograph(
+                self._read(item.place), rules=self._rules, side=self._bundle.view_side
+            )
             return _Opened(
                 item, prepared=self._bundle.prepare(radiograph), warnings=radiograph.warnings
             )
