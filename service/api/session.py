@@ -15,24 +15,26 @@ router = APIRouter(tags=["session"])
 _SESSION_ERRORS = problems(*KEY_ERRORS, CrossSite, InvalidRequest)
 
 
-class CallerInfo(BaseModel):
-    """Who sent the request."""
+class SessionInfo(BaseModel):
+    """Who sent the request, and what this service has for them."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(frozen=True)
 
     name: str = Field(description="Name of the key; anonymous where no key is set.")
     role: Role = Field(description="What the key allows.")
+    records: bool = Field(description="Whether analyses are recorded, and can be judged.")
 
 
 @router.get("/v1/session", responses=_SESSION_ERRORS)
-async def read_session(request: Request) -> CallerInfo:
+async def read_session(request: Request) -> SessionInfo:
     """Whose key came with the request, in a header or by a cookie."""
     caller: Caller = request.state.caller
-    return CallerInfo.model_validate(caller)
+    recorder = getattr(request.app.state, "recorder", None)
+    return SessionInfo(name=caller.name, role=caller.role, records=recorder is not None)
 
 
 @router.post("/v1/session", responses=_SESSION_ERRORS)
-async def sign_in(request: Request, response: Response) -> CallerInfo:
+async def sign_in(request: Request, response: Response) -> SessionInfo:
     """Exchange the API key in the headers for a cookie, with which a browser needs no key.
 
     The cookie is HttpOnly and SameSite=Strict, and lasts twelve hours, until the key is revoked or

@@ -34,6 +34,11 @@ export function listen(table) {
       key.press();
     }
   });
+  document.addEventListener("keydown", ({ key, target }) => {
+    if (key === "Escape" && target instanceof HTMLTextAreaElement) {
+      target.blur();
+    }
+  });
   document.addEventListener("keyup", (event) => {
     pressed.get(event.code)?.release?.();
     pressed.delete(event.code);

@@ -1,6 +1,7 @@
 /** The room itself: opens the item that a list points to, and describes it. */
 
 import { ask, upload } from "./api.js";
+import { servedModels } from "./models.js";
 import { readPicture } from "./picture.js";
 import { describe } from "./result.js";
 
@@ -15,6 +16,8 @@ export class Reading {
   item = null;
   /** @type {Map<string, Picture>} */
   #pictures = new Map();
+  /** @type {import("./review.js").ReviewForm | null} Where answers are recorded. */
+  review = null;
 
   /**
    * @param {import("./display.js").Display} display
@@ -90,9 +93,10 @@ export class Reading {
     const { result, title } = item;
     const said = result ? `${result.decision}, p-value ${result.p_value.toFixed(3)}` : item.state;
     this.stage.setAttribute("aria-label", `Radiograph ${title}: ${said}`);
+    this.review?.open(item);
     const parts = await describe(item);
     if (this.item === item) {
-      this.result.replaceChildren(...parts);
+      this.result.replaceChildren(...parts, ...(this.review ? [this.review.element] : []));
     }
   }
 
@@ -104,9 +108,7 @@ export class Reading {
     let picture = this.#pictures.get(item.id);
     if (picture === undefined) {
       const file = await item.file();
-      const model = item.result?.model.name;
-      const query = model ? `?model=${encodeURIComponent(model)}` : "";
-      const answer = await ask(`v1/radiograph${query}`, upload(file));
+      const answer = await ask(`v1/radiograph${await modelQuery(item)}`, upload(file));
       picture = readPicture(await answer.arrayBuffer());
     }
     // The last one opened stays longest.
@@ -117,4 +119,16 @@ export class Reading {
     }
     return picture;
   }
+}
+
+/**
+ * The model whose lung fields are asked for: the one that gave the result, while it is served.
+ *
+ * @param {Item} item
+ * @returns {Promise<string>}
+ */
+async function modelQuery({ result }) {
+  const served = await servedModels();
+  const known = served.some(({ name }) => name === result?.model.name);
+  return known ? `?model=${encodeURIComponent(result.model.name)}` : "";
 }

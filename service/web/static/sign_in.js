@@ -68,17 +68,30 @@ function asHeader(text) {
   return String.fromCharCode(...new TextEncoder().encode(text.trim()));
 }
 
-/** @returns {HTMLElement} Who is signed in, and the way out; empty where no key is needed. */
-export function account() {
+/**
+ * @typedef {object} Session
+ * @property {string} name Of the key; `anonymous` where none is needed.
+ * @property {"reader" | "admin"} role
+ * @property {boolean} records Whether analyses are recorded.
+ */
+
+/** @returns {Promise<Session>} Signs in first, where a key is needed. */
+export function askSession() {
+  return askJson("v1/session");
+}
+
+/**
+ * @param {Session} session
+ * @returns {HTMLElement} Who is signed in, and the way out; empty where no key is needed.
+ */
+export function signedIn({ name, role }) {
   const place = el("span", { class: "account" });
-  askJson("v1/session").then(({ name, role }) => {
-    if (name !== "anonymous") {
-      place.append(
-        `${name} (${role}) `,
-        el("button", { type: "button", click: signOut }, "Sign out"),
-      );
-    }
-  });
+  if (name !== "anonymous") {
+    place.append(
+      `${name} (${role}) `,
+      el("button", { type: "button", click: signOut }, "Sign out"),
+    );
+  }
   return place;
 }
 

@@ -29,6 +29,7 @@ def browser(guarded: str) -> Iterator[httpx.Client]:
         assert client.post("/v1/session", headers=HEADERS).json() == {
             "name": "api-key",
             "role": "admin",
+            "records": False,
         }
         yield client
 
@@ -94,7 +95,7 @@ def test_the_page_is_open_and_what_it_shows_is_not(guarded: str) -> None:
 
 def test_without_a_key_everybody_is_anonymous(client: httpx.Client) -> None:
     answer = client.post("/v1/session")
-    assert answer.json() == {"name": "anonymous", "role": "admin"}
+    assert answer.json() == {"name": "anonymous", "role": "admin", "records": False}
     assert "set-cookie" not in answer.headers
     assert client.get("/v1/session").json() == answer.json()
 
@@ -110,6 +111,7 @@ def test_a_session_ends_with_its_key(store: Path, tmp_path: Path) -> None:
         assert client.post("/v1/session", headers={"X-API-Key": gone}).json() == {
             "name": "one",
             "role": "reader",
+            "records": False,
         }
         keys.write_text(other.toml())
         wait_for(lambda: client.get("/v1/session").status_code == 401, every_s=0.2)
