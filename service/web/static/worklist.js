@@ -9,6 +9,8 @@ import { servedModels } from "./models.js";
 /** @typedef {import("./items.js").Item} Item */
 
 const PAGE = 100;
+/** @type {Intl.DateTimeFormatOptions} */
+const TIME = { day: "numeric", month: "short", hour: "numeric", minute: "2-digit", second: "2-digit" };
 
 export class Worklist {
   list = new ItemList("Worklist");
@@ -95,7 +97,7 @@ function choice(name, change, options) {
 function recordedItem(analysis) {
   const { id, time, source, image, has_image: kept } = analysis;
   const facts = [image.view, image.age_band, image.sex].filter(Boolean).join(" ");
-  const at = new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const at = new Date(time).toLocaleString(undefined, TIME);
   const path = `v1/analyses/${encodeURIComponent(id)}`;
   return {
     id: `analysis-${id}`,
