@@ -29,8 +29,8 @@ class SessionInfo(BaseModel):
 async def read_session(request: Request) -> SessionInfo:
     """Whose key came with the request, in a header or by a cookie."""
     caller: Caller = request.state.caller
-    recorder = getattr(request.app.state, "recorder", None)
-    return SessionInfo(name=caller.name, role=caller.role, records=recorder is not None)
+    records = request.app.state.recorder is not None
+    return SessionInfo(name=caller.name, role=caller.role, records=records)
 
 
 @router.post("/v1/session", responses=_SESSION_ERRORS)
