@@ -27,7 +27,7 @@ const reading = new Reading(display, {
   surface: byId("surface"),
   stage,
   message: byId("message"),
-  result: byId("result"),
+  said: byId("said"),
 });
 const browser = new Browser(byId("browser"), (item) => reading.open(item));
 const files = new Files(
@@ -60,6 +60,7 @@ if (session.records) {
     browser.list?.move(1);
   });
   reading.review = form;
+  byId("result").append(form.element);
   browser.add({
     name: "Worklist",
     list: worklist.list,

@@ -25,14 +25,14 @@ export class Reading {
    * @param {HTMLElement} places.surface
    * @param {HTMLCanvasElement} places.stage
    * @param {HTMLElement} places.message
-   * @param {HTMLElement} places.result
+   * @param {HTMLElement} places.said
    */
-  constructor(display, { surface, stage, message, result }) {
+  constructor(display, { surface, stage, message, said }) {
     this.display = display;
     this.surface = surface;
     this.stage = stage;
     this.message = message;
-    this.result = result;
+    this.said = said;
   }
 
   /** @param {Item} item */
@@ -96,7 +96,7 @@ export class Reading {
     this.review?.open(item);
     const parts = await describe(item);
     if (this.item === item) {
-      this.result.replaceChildren(...parts, ...(this.review ? [this.review.element] : []));
+      this.said.replaceChildren(...parts);
     }
   }
 
