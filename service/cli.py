@@ -1,4 +1,4 @@
-"""Commands of the service: serve; keys new; pacs watch, analyze, failed and retry; archive score.
+"""Commands of the service: serve, keys, pacs, archive, records and reviews.
 
 Their options are made from the settings; secrets are no options, as a list of processes shows them.
 """
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from service.records.cli import records, reviews
 from wscxr.errors import DataError
 from wscxr.options import SettingOption, given_settings, options_of, settings_command, validated
 
@@ -26,6 +27,8 @@ pacs = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(pacs, name="pacs")
+app.add_typer(records, name="records")
+app.add_typer(reviews, name="reviews")
 keys = typer.Typer(help="API keys of the service.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 

@@ -36,6 +36,8 @@ _EXTRAS = {
     **dict.fromkeys(("httpx", "pydicom", "tenacity"), "dicom"),
     "pyarrow": "archive",
     "ray": "ray",
+    **dict.fromkeys(("alembic", "sqlalchemy"), "records"),
+    "psycopg": "postgres",
 }
 
 app = typer.Typer(

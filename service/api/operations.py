@@ -1,8 +1,8 @@
 """Health checks and metrics, for whoever operates the service."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse, Response
@@ -10,6 +10,9 @@ from starlette.responses import PlainTextResponse, Response
 from service.api.dependencies import MetricsDep, RegistryDep
 from service.errors import KEY_ERRORS, NotReady, ShuttingDown, WorkersStuck
 from service.http.problems import problems
+
+if TYPE_CHECKING:
+    from service.records.recorder import Recorder
 
 health_router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["metrics"])
@@ -21,19 +24,29 @@ class Health(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Literal["live", "ready"] = Field(description="live or ready.")
+    records: str | None = Field(
+        default=None,
+        description="Where analyses are recorded: ok, or the code of what hinders it. Answers are "
+        "given all the same.",
+    )
 
 
-@health_router.get("/health/live")
+@health_router.get("/health/live", response_model_exclude_none=True)
 async def live() -> Health:
     """The process answers, whatever the state of the models."""
     return Health(status="live")
 
 
-@health_router.get("/health/ready", responses=problems(NotReady, ShuttingDown, WorkersStuck))
-async def ready(registry: RegistryDep) -> Health:
+@health_router.get(
+    "/health/ready",
+    response_model_exclude_none=True,
+    responses=problems(NotReady, ShuttingDown, WorkersStuck),
+)
+async def ready(request: Request, registry: RegistryDep) -> Health:
     """Every model is loaded and has passed its golden check, and images can be decoded."""
     registry.check_ready()
-    return Health(status="ready")
+    recorder: Recorder | None = request.app.state.recorder
+    return Health(status="ready", records=None if recorder is None else recorder.state)
 
 
 @metrics_router.get("/metrics", response_class=PlainTextResponse, responses=problems(*KEY_ERRORS))

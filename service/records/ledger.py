@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -37,6 +37,18 @@ class ChainHead:
 
     def __str__(self) -> str:
         return f"{self.number}:{self.link}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what ``str`` writes.
+
+        Raises
+        ------
+        ValueError
+            It is no head.
+        """
+        number, link = text.split(":")
+        return cls(int(number), link)
 
 
 @dataclass(frozen=True)

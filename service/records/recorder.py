@@ -242,7 +242,9 @@ class Recorder:
             raise RecordsUnavailable("the folder of pictures cannot be written") from error
 
     def _forget(self, days: int) -> None:
-        orphans = self.records.erase_before(datetime.now(UTC) - timedelta(days=days))
+        count, orphans = self.records.erase_before(datetime.now(UTC) - timedelta(days=days))
+        if count:
+            logger.info("old analyses erased", extra={"count": count})
         if self.pictures is not None:
             for name in orphans:
                 self.pictures.remove(name)

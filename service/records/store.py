@@ -1,6 +1,6 @@
 """Questions to the record, and what is written to it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -127,29 +127,47 @@ class Records:
         with self._database.reading() as session:
             return self._ledger.head(session), list(self._ledger.verify(session, expected))
 
-    def erase_before(self, moment: datetime) -> list[str]:
-        """Erase analyses older than a moment, and their reviews; names of their pictures."""
+    def all(self) -> Iterator[tuple[AnalysisRow, ReviewRow | None]]:
+        """Every analysis with its latest review, oldest first."""
+        after = 0
+        while True:
+            query = _with_review().where(AnalysisRow.number > after)
+            with self._database.reading() as session:
+                found = session.execute(query.order_by(AnalysisRow.number).limit(_BATCH)).all()
+                session.expunge_all()
+            if not found:
+                return
+            yield from ((row, review) for row, review in found)
+            after = found[-1][0].number
+
+    def erase_before(self, moment: datetime) -> tuple[int, list[str]]:
+        """Erase analyses older than a moment, and their reviews.
+
+        Returns
+        -------
+        tuple
+            How many there were, and names of pictures that no analysis names any more.
+        """
         return self._erase(AnalysisRow.time < moment, "retention")
 
     def erase_study(self, study_hash: str) -> tuple[int, list[str]]:
-        """Erase the analyses of a study; how many there were, and names of their pictures."""
-        condition = AnalysisRow.study_hash == study_hash
-        with self._database.reading() as session:
-            count = session.scalar(select(func.count()).where(condition)) or 0
-        return count, self._erase(condition, "patient")
+        """Erase the analyses of a study, by its keyed hash; gives what `erase_before` does."""
+        return self._erase(AnalysisRow.study_hash == study_hash, "patient")
 
     def erase_analysis(self, analysis: UUID) -> list[str]:
         """Erase one analysis and its reviews; names of its pictures; errors as `get`."""
         self.get(analysis)
-        return self._erase(AnalysisRow.id == str(analysis), "patient")
+        return self._erase(AnalysisRow.id == str(analysis), "patient")[1]
 
-    def _erase(self, condition: ColumnElement[bool], reason: str) -> list[str]:
+    def _erase(self, condition: ColumnElement[bool], reason: str) -> tuple[int, list[str]]:
         orphans: list[str] = []
+        count = 0
         while True:
             with self._database.writing() as session:
                 rows = list(session.scalars(select(AnalysisRow).where(condition).limit(_BATCH)))
                 if not rows:
-                    return orphans
+                    return count, orphans
+                count += len(rows)
                 ids = [row.id for row in rows]
                 names = {
                     name for row in rows for name in (row.image_sha256, row.map_sha256) if name

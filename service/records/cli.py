@@ -1,0 +1,147 @@
+"""Commands of the record: records verify, export, delete, prune and drift; reviews export."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from wscxr.errors import ConfigError, DataError
+from wscxr.options import given_settings, settings_command, validated
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+records = typer.Typer(
+    help="Verify, export and thin out the record of analyses.", no_args_is_help=True
+)
+reviews = typer.Typer(help="Take radiologists' verdicts out of the record.", no_args_is_help=True)
+
+_SETTINGS = "service.settings:Settings"
+_RECORD = ("records", "records_key_file", "record_images")
+
+
+@records.command(
+    cls=settings_command(_SETTINGS, _RECORD),
+    epilog="Example: `wscxr records verify --records sqlite:////var/lib/wscxr/records.sqlite3`",
+)
+def verify(
+    context: typer.Context,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER:HASH", help="A head noted earlier, which must be there."),
+    ] = None,
+) -> None:
+    """Verify the hash chain: print its head, and everything that was changed or is missing."""
+    from service.records.ledger import ChainHead
+    from service.records.opened import opened
+
+    try:
+        expected = None if head is None else ChainHead.parse(head)
+    except ValueError:
+        raise ConfigError("a head is NUMBER:HASH, as this command prints it") from None
+    with opened(_settings(context)) as record:
+        found, faults = record.records.verify(expected)
+    for fault in faults:
+        typer.echo(f"{fault.problem}\t{fault.number}\t{fault.subject}")
+    typer.echo(f"head\t{found}")
+    if faults:
+        raise DataError(f"the record was changed: {len(faults)} faults")
+
+
+@records.command(
+    cls=settings_command(_SETTINGS, _RECORD),
+    epilog="Example: `wscxr records export --out analyses.parquet`",
+)
+def export(
+    context: typer.Context,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="File to write: .csv, .parquet or .jsonl.")
+    ],
+) -> None:
+    """Write every analysis, with the latest verdict on it, as a table."""
+    from service.records.export import flat, write_export
+    from service.records.opened import opened
+
+    with opened(_settings(context)) as record:
+        count = write_export((flat(*pair) for pair in record.records.all()), out)
+    typer.echo(f"{count} analyses")
+
+
+@records.command(
+    cls=settings_command(_SETTINGS, _RECORD),
+    epilog="Example: `wscxr records delete --study 1.2.3.4`",
+)
+def delete(
+    context: typer.Context,
+    study: Annotated[
+        str | None, typer.Option(metavar="UID", help="Study Instance UID: all its analyses.")
+    ] = None,
+    analysis: Annotated[
+        UUID | None, typer.Option(metavar="ID", help="One analysis, such as that of a PNG.")
+    ] = None,
+) -> None:
+    """Erase a patient's analyses, the verdicts on them and their pictures; the chain holds."""
+    from service.records.facts import study_hash
+    from service.records.opened import opened
+
+    if (study is None) == (analysis is None):
+        raise ConfigError("give --study or --analysis")
+    with opened(_settings(context)) as record:
+        if analysis is not None:
+            count, names = 1, record.records.erase_analysis(analysis)
+        else:
+            count, names = record.records.erase_study(study_hash(str(study), record.key))
+        record.remove(names)
+    typer.echo(f"{count} analyses erased")
+    if not count:
+        raise DataError("the record holds no analysis of that study")
+
+
+@records.command(
+    cls=settings_command(_SETTINGS, _RECORD),
+    epilog="Example: `wscxr records prune --days 365`",
+)
+def prune(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, help="Erase analyses older than this.")],
+) -> None:
+    """Erase old analyses now; the service does so by itself with WSCXR_RECORDS_RETENTION_DAYS."""
+    from datetime import UTC, datetime, timedelta
+
+    from service.records.opened import opened
+
+    with opened(_settings(context)) as record:
+        before = datetime.now(UTC) - timedelta(days=days)
+        count, names = record.records.erase_before(before)
+        record.remove(names)
+    typer.echo(f"{count} analyses erased")
+
+
+@reviews.command(
+    "export",
+    cls=settings_command(_SETTINGS, _RECORD),
+    epilog="Example: `wscxr reviews export --model chest --out reviewed`",
+)
+def export_reviews(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write; must not exist.")],
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only answers of this model.")
+    ] = None,
+) -> None:
+    """Write judged radiographs and their manifest, `reviews.csv`, for `wscxr teach`."""
+    from service.records.opened import opened
+    from service.records.teaching import export_judged
+
+    with opened(_settings(context)) as record:
+        done = export_judged(record, out, model)
+    typer.echo(f"{done.abnormal} abnormal and {done.normal} normal images")
+    if done.missing:
+        raise DataError(f"{done.missing} judged images were not kept; see WSCXR_RECORD_IMAGES")
+
+
+def _settings(context: typer.Context) -> "Settings":
+    from service.settings import Settings
+
+    return validated(Settings, given_settings(context))
