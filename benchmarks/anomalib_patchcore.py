@@ -29,9 +29,11 @@ from training.methods.settings import PatchCore
 from wscxr.anatomy import Preparation
 from wscxr.choices import ScoreRule, WeightsSource
 from wscxr.device import resolve_device
+from wscxr.engines import open_engine
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
 from wscxr.model.detector import Detector
+from wscxr.model.features import feature_blueprint
 from wscxr.model.patches import patch_features
 
 ARCHITECTURE = "resnet18"
@@ -165,7 +167,11 @@ def run_ours(backbone: Backbone, inputs: Inputs, ratio: float, seed: int) -> Pat
     method = PatchCore(coreset_ratio=ratio)
     head = method.fit(features, features[:0], seed=seed, device=device).head
     fitted = time.perf_counter()
-    detector = Detector(backbone, P, head, ScoreRule.MAX, device)
+    engine = open_engine(device, "torch", "float32")
+    network = engine.prepare(
+        feature_blueprint(backbone.config, backbone.size, P, "", lambda: backbone)
+    )
+    detector = Detector(network, head, ScoreRule.MAX, engine)
     scores = torch.cat([detector.detect(b)[1].cpu() for b in batches(inputs.test)])
     done = time.perf_counter()
     auroc = {"maximum of the map": float(roc_auc_score(inputs.abnormal, scores))}

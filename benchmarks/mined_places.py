@@ -23,8 +23,10 @@ from training.methods.settings import Wscxr
 from training.paper.dataset import read_table_data
 from wscxr.anatomy import Preparation
 from wscxr.device import resolve_device
+from wscxr.engines import open_engine
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import build_backbone
+from wscxr.model.features import feature_blueprint
 from wscxr.model.mining import mine, nearest_normal_distance
 
 DRAWS = 3
@@ -44,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = resolve_config(
         None, {"backbone": options.backbone, "weights": options.weights}, "paper"
     )
-    backbone = build_backbone(
-        config.backbone_config, config.image_size, file=config.weights_file
-    ).to(device)
+    backbone = build_backbone(config.backbone_config, config.image_size, file=config.weights_file)
+    network = open_engine(device).prepare(
+        feature_blueprint(backbone.config, config.image_size, config.p, "", lambda: backbone)
+    )
     data = read_table_data(options.data)
     abnormal = [sample.label is Label.ABNORMAL for sample in data.test]
     shares: list[float] = []
@@ -56,10 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         normal, anomaly, test = (
             extract_features(
                 part,
-                backbone,
-                config.p,
+                network,
                 Preparation(InputConfig(size=config.image_size, intensity=config.intensity), None),
-                device,
                 track=lambda items, what, total: track(items, what, total),
             )
             for part in (split.normal, split.anomaly, data.test)

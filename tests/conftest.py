@@ -2,15 +2,29 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from tests.helpers import CPU, tiny_config, tiny_detector, tiny_manifest, tiny_ood
+from tests.helpers import CPU, tiny_bundle, tiny_config, tiny_detector, tiny_manifest, tiny_ood
 from training.data.samples import load_samples
 from training.phantoms import write_phantoms
 from training.train import train
 from wscxr.bundle.bundle import Bundle
+from wscxr.choices import EngineName
+from wscxr.engines import choose
+
+
+@pytest.fixture(scope="session", autouse=True)
+def openvino_by_name() -> Iterator[None]:
+    """Inside the test process ``auto`` is PyTorch, which needs no compiling of tiny networks.
+
+    Tests of OpenVINO ask for it by name, and processes that tests start take it by themselves.
+    """
+    with mock.patch.object(choose, "auto_engine", return_value=EngineName.TORCH):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +81,7 @@ def fresh_bundle(tmp_path: Path) -> Path:
     """An untrained bundle that a test may damage."""
     path = tmp_path / "store" / "tiny" / "1"
     detector = tiny_detector()
-    Bundle(tiny_manifest(detector), detector, tiny_ood()).write(path)
+    tiny_bundle(tiny_manifest(detector), detector, tiny_ood()).write(path)
     return path
 
 

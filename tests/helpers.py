@@ -19,13 +19,18 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import TrainConfig
+from wscxr.anatomy import LungNetwork, lung_blueprint
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
+from wscxr.bundle.networks import TrainedNetworks
 from wscxr.choices import Align, ScoreRule, WeightsSource
+from wscxr.engines import Network
+from wscxr.engines.torch_engine import TorchEngine
 from wscxr.imaging import InputConfig, Radiograph
 from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
 from wscxr.model.calibration import Calibration
 from wscxr.model.detector import Detector
+from wscxr.model.features import feature_blueprint
 from wscxr.model.heads.discriminator import Discriminator, DiscriminatorConfig
 from wscxr.model.ood import OodConfig, OodScorer
 from wscxr.model.weights import weights_sha256
@@ -34,6 +39,9 @@ from wscxr.results.png import ColourScale
 T = TypeVar("T")
 
 CPU = torch.device("cpu")
+ENGINE = TorchEngine(CPU)
+"""Float32 in PyTorch, what every other engine is measured against."""
+
 SIZE = 64
 
 
@@ -104,12 +112,24 @@ def random_backbone(
     return build_backbone(config, size, seed=seed)
 
 
+def feature_network(backbone: Backbone, p: int = 3) -> Network:
+    """A backbone and its patches, run by `ENGINE`."""
+    return ENGINE.prepare(
+        feature_blueprint(backbone.config, backbone.size, p, "", lambda: backbone)
+    )
+
+
+def lung_finder(network: LungNetwork) -> Network:
+    """A lung network, run by `ENGINE`."""
+    return ENGINE.prepare(lung_blueprint("", lambda: network))
+
+
 def tiny_detector(seed: int = 0, rule: ScoreRule = ScoreRule.MAX) -> Detector:
     """An untrained detector that scores in milliseconds."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         discriminator = Discriminator(DiscriminatorConfig(in_features=64, hidden=(8,)))
-    return Detector(random_backbone(seed=seed), 3, discriminator, rule, CPU)
+    return Detector(feature_network(random_backbone(seed=seed)), discriminator, rule, ENGINE)
 
 
 def tiny_ood(in_features: int = 64, threshold: float = 1e4) -> OodScorer:
@@ -119,14 +139,15 @@ def tiny_ood(in_features: int = 64, threshold: float = 1e4) -> OodScorer:
     return scorer
 
 
-def tiny_manifest(detector: Detector, **changes: Any) -> BundleManifest:
-    """What a bundle of `tiny_detector` says of itself."""
+def tiny_manifest(detector: Detector, *, seed: int = 0, **changes: Any) -> BundleManifest:
+    """What a bundle of `tiny_detector` of that seed says of itself."""
+    backbone = random_backbone(seed=seed)
     fields: dict[str, Any] = {
-        "backbone": detector.backbone.config,
-        "backbone_sha256": weights_sha256(detector.backbone.weights()),
-        "input": InputConfig(size=detector.backbone.size),
+        "backbone": backbone.config,
+        "backbone_sha256": weights_sha256(backbone.weights()),
+        "input": InputConfig(size=backbone.size),
         "align": Align.NONE,
-        "p": detector.p,
+        "p": 3,
         "score_rule": detector.score_rule,
         "head": detector.head.config,
         "ood": tiny_ood().config,
@@ -149,6 +170,14 @@ def tiny_manifest(detector: Detector, **changes: Any) -> BundleManifest:
     return BundleManifest(**(fields | changes))
 
 
+def tiny_bundle(
+    manifest: BundleManifest, detector: Detector, ood: OodScorer | None, *, seed: int = 0
+) -> Bundle:
+    """A bundle of `tiny_detector` of that seed, not yet written."""
+    networks = TrainedNetworks(random_backbone(seed=seed), None)
+    return Bundle(manifest, detector, ood, networks=lambda: networks)
+
+
 def scores_of(bundle: Bundle, images: Sequence[Radiograph]) -> list[float]:
     """Image-level scores alone, of images that are scored together."""
     return [prediction.score for prediction in bundle.predict(list(images))]
@@ -158,7 +187,7 @@ def write_tiny_bundle(path: Path, *, ood_threshold: float = 1e4, **changes: Any)
     """Write a bundle that loads and scores in milliseconds; by default nothing is strange to it."""
     detector = tiny_detector()
     ood = tiny_ood(threshold=ood_threshold)
-    return Bundle(tiny_manifest(detector, **changes), detector, ood).write(path)
+    return tiny_bundle(tiny_manifest(detector, **changes), detector, ood).write(path)
 
 
 def tiny_config(**changes: Any) -> TrainConfig:

@@ -91,6 +91,8 @@ def train(
         typer.Option(metavar="MD", help="Markdown for the end of the model card: data, figures."),
     ] = None,
     device: Device = "auto",
+    engine: Engine = "auto",
+    precision: Precision = "auto",
     config: Settings = None,
     preset: Preset = "default",
     setting: Annotated[
@@ -118,6 +120,8 @@ def train(
             settings,
             out,
             resolve_device(device),
+            engine=engine,
+            precision=precision,
             embed_backbone=embed_backbone,
             notes=card_notes,
             unlabelled=archive,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from training.config import TrainConfig
-from training.data.features import FeatureSet, extract_features, preparation_of
+from training.data.features import FeatureSet, extract_features, lungs_of, preparation_of
 from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
 from training.methods.fitting import Fit
@@ -17,12 +17,15 @@ from training.ood import fit_ood
 from training.unlabelled.fitting import fit_with_archive
 from wscxr.bundle.bundle import Bundle, check_embedding
 from wscxr.bundle.manifest import BundleManifest, Population, Provenance, Versions
+from wscxr.bundle.networks import TrainedNetworks
 from wscxr.bundle.store import check_absent
 from wscxr.choices import Align, WeightsSource
+from wscxr.engines import EngineIdentity, open_engine
 from wscxr.errors import ConfigError, DataError
 from wscxr.model.backbone import build_backbone
 from wscxr.model.calibration import Calibration
 from wscxr.model.detector import Detector
+from wscxr.model.features import feature_blueprint
 from wscxr.model.weights import weights_sha256
 from wscxr.progress import Track, untracked
 from wscxr.results.png import ColourScale
@@ -34,6 +37,8 @@ def train(
     out: Path,
     device: torch.device,
     *,
+    engine: str = "auto",
+    precision: str = "auto",
     embed_backbone: bool = True,
     notes: str = "",
     unlabelled: Sequence[Path] = (),
@@ -49,6 +54,10 @@ def train(
         All settings.
     out
         The bundle's folder, ``model_store/<name>/<version>``; must not exist.
+    device
+        Where networks and methods compute.
+    engine, precision
+        What runs the networks; see `wscxr.engines.open_engine`. The bundle's provenance names it.
     embed_backbone
         Put the backbone's weights into the bundle, so that serving needs no network.
     notes
@@ -64,7 +73,7 @@ def train(
 
     Raises
     ------
-    BundleExists, NotEnoughImages, DataError, ConfigError, WeightsError
+    BundleExists, NotEnoughImages, DataError, ConfigError, WeightsError, EngineUnavailable
         See `wscxr.errors`. Nothing is written then.
     """
     check_absent(out)
@@ -75,12 +84,20 @@ def train(
             "that are unlabelled"
         )
     split = draw_split(samples, config)
+    runner = open_engine(device, engine, precision)
     backbone = build_backbone(
         config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
-    ).to(device)
-    prepare = preparation_of(config)
+    )
+    sha256 = weights_sha256(backbone.weights())
+    network = runner.prepare(
+        feature_blueprint(
+            config.backbone_config, config.image_size, config.p, sha256, lambda: backbone
+        )
+    )
+    lungs = lungs_of(config)
+    prepare = preparation_of(config, lungs, runner)
     images = [*split.samples, *(Sample(path, label=None) for path in unlabelled)]
-    features = extract_features(images, backbone, config.p, prepare, device, track=track)
+    features = extract_features(images, network, prepare, track=track)
     ends = np.cumsum([len(split.normal), len(split.calibration), len(split.anomaly)])
     normal, calibration, anomaly, archive = (
         features[start:end] for start, end in pairwise([0, *ends.tolist(), len(images)])
@@ -88,7 +105,7 @@ def train(
     _check_labels_agree(normal.sha256 + calibration.sha256, anomaly.sha256)
 
     known = set(features.sha256[: ends[-1]])
-    fresh = [place for place, sha256 in enumerate(archive.sha256) if sha256 not in known]
+    fresh = [place for place, seen in enumerate(archive.sha256) if seen not in known]
     fit = fit_with_archive(
         config.method,
         normal.maps,
@@ -100,13 +117,13 @@ def train(
         device=device,
         track=track,
     )
-    detector = Detector(backbone, config.p, fit.head, config.score_rule, device)
+    detector = Detector(network, fit.head, config.score_rule, runner)
     maps, scores = detector.detect_features(calibration.maps)
     ood = fit_ood(normal.maps, calibration.maps, anomaly.maps, patient_groups(split.anomaly))
     bundle = Bundle(
         BundleManifest(
             backbone=config.backbone_config,
-            backbone_sha256=weights_sha256(backbone.weights()),
+            backbone_sha256=sha256,
             input=prepare.config,
             align=config.align,
             p=config.p,
@@ -118,11 +135,12 @@ def train(
             colour_scale=ColourScale.from_calibration(
                 maps.flatten(1).amax(dim=1).cpu().numpy(), config.false_alarm_rate
             ),
-            training=_provenance(split, config, features, fit),
+            training=_provenance(split, config, features, fit, runner.identity),
             files={},
         ),
         detector,
         ood,
+        networks=lambda: TrainedNetworks(backbone, lungs),
         lungs=prepare.lungs,
     )
     return bundle.write(out, embed_backbone=embed_backbone, notes=notes)
@@ -140,7 +158,7 @@ def _population(config: TrainConfig) -> Population | None:
 
 
 def _provenance(
-    split: TrainSplit, config: TrainConfig, features: FeatureSet, fit: Fit
+    split: TrainSplit, config: TrainConfig, features: FeatureSet, fit: Fit, engine: EngineIdentity
 ) -> Provenance:
     settings = config.model_dump(mode="json")
     if config.weights_file is not None:
@@ -161,5 +179,6 @@ def _provenance(
         config=settings,
         data_sha256=hashlib.sha256("".join(sorted(features.sha256)).encode()).hexdigest(),
         metrics=metrics,
+        engine=engine,
         versions=Versions.current(),
     )

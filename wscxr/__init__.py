@@ -73,7 +73,7 @@ def load(
         ``"auto"`` (a CUDA device where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
     engine
         What runs the networks: ``"auto"``, ``"torch"`` or ``"openvino"``; see
-        `wscxr.engines.choose_engine`.
+        `wscxr.engines.open_engine`.
     precision
         What they compute in: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
 

@@ -26,7 +26,8 @@ from training.phantoms import write_phantoms
 from training.train import train
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Versions
-from wscxr.bundle.store import read_manifest
+from wscxr.bundle.networks import StoredNetworks
+from wscxr.bundle.store import read_files, read_manifest
 from wscxr.choices import WeightsSource
 from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.imaging import read_radiograph
@@ -174,7 +175,7 @@ def test_weights_in_half_precision_stay_so_in_a_bundle(
     manifest = run(samples, tmp_path / "b", weights=str(file))
     kept = (tmp_path / "b" / "backbone.safetensors").read_bytes()
     assert kept == safetensors.torch.save(safetensors.torch.load_file(file))
-    backbone = Bundle.load(tmp_path / "b", CPU).detector.backbone
+    backbone = StoredNetworks(manifest, read_files(tmp_path / "b", manifest)).backbone
     assert weights_sha256(backbone.weights()) == manifest.backbone_sha256
 
 

@@ -195,7 +195,7 @@ def _write(bundle: Bundle, source: Path, out: Path, manifest: BundleManifest) ->
         content["ood.safetensors"] = safetensors.torch.save(
             {name: value.cpu() for name, value in bundle.ood.state_dict().items()}
         )
-    cases = make_golden(golden, chest=manifest.align is Align.LUNGS)
+    cases = make_golden(golden, bundle.engine, chest=manifest.align is Align.LUNGS)
     content["golden.json"] = TypeAdapter(list[GoldenCase]).dump_json(cases, indent=1)
     name = f"{bundle.identity.name}/{bundle.identity.version}"
     notes = f"# The card of {name}, which this bundle was calibrated from\n\n{bundle.card}"

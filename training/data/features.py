@@ -12,13 +12,12 @@ from torch import Tensor
 from training.config import TrainConfig
 from training.data.images import load_batches
 from training.data.samples import Sample
-from wscxr.anatomy import LungNetwork, Preparation, shipped_lung_network
+from wscxr.anatomy import LungNetwork, Preparation, lung_blueprint, shipped_lung_network
 from wscxr.choices import Align
+from wscxr.engines import Engine, Network
 from wscxr.imaging import InputConfig
-from wscxr.model.backbone import Backbone
-from wscxr.model.patches import patch_features
 from wscxr.model.unet import load_weights
-from wscxr.model.weights import imagenet_normalisation
+from wscxr.model.weights import imagenet_normalisation, weights_sha256
 from wscxr.progress import Track, untracked
 
 MEMORY_BUDGET = 1 << 30
@@ -56,8 +55,8 @@ def input_of(config: TrainConfig) -> InputConfig:
     )
 
 
-def preparation_of(config: TrainConfig) -> Preparation:
-    """What makes the model inputs of a training run.
+def lungs_of(config: TrainConfig) -> LungNetwork | None:
+    """What finds the lungs in a training run; None where it looks at the whole picture.
 
     Raises
     ------
@@ -65,18 +64,31 @@ def preparation_of(config: TrainConfig) -> Preparation:
         The lung network's file is missing or damaged.
     """
     if config.align is Align.NONE:
-        return Preparation(input_of(config), None)
+        return None
     file = config.lungs_file
-    lungs = shipped_lung_network() if file is None else load_weights(LungNetwork(), file)
-    return Preparation(input_of(config), lungs)
+    return shipped_lung_network() if file is None else load_weights(LungNetwork(), file)
+
+
+def preparation_of(config: TrainConfig, lungs: LungNetwork | None, engine: Engine) -> Preparation:
+    """What makes the model inputs of a training run.
+
+    Parameters
+    ----------
+    lungs
+        From `lungs_of`.
+    engine
+        Runs it.
+    """
+    network = None
+    if lungs is not None:
+        network = engine.prepare(lung_blueprint(weights_sha256(lungs.state_dict()), lambda: lungs))
+    return Preparation(input_of(config), network)
 
 
 def extract_features(
     samples: Sequence[Sample],
-    backbone: Backbone,
-    p: int,
+    network: Network,
     prepare: Preparation,
-    device: torch.device,
     *,
     track: Track = untracked,
     budget: int = MEMORY_BUDGET,
@@ -87,14 +99,10 @@ def extract_features(
     ----------
     samples
         The images; at least one.
-    backbone
-        Frozen trunk, on `device`.
-    p
-        Side of the neighbourhood of a patch feature.
+    network
+        A `wscxr.model.features.FeatureNetwork` that an engine runs.
     prepare
         Makes a model input of a radiograph.
-    device
-        Where the backbone computes.
     budget
         Bytes of features to keep in memory; past it they go to an unnamed temporary file, which
         the system removes even when the process is killed (in TMPDIR).
@@ -110,8 +118,8 @@ def extract_features(
     sha256: list[str] = []
     found: list[bool] = []
     for batch in load_batches(samples, prepare, track):
-        inputs = torch.stack([image.prepared.tensor for image in batch]).to(device)
-        features = patch_features(backbone(inputs), p).cpu()
+        inputs = torch.stack([image.prepared.tensor for image in batch])
+        features = torch.from_numpy(network.run(inputs.numpy())[0])
         if maps is None:
             maps = _allocate((len(samples), *features.shape[1:]), budget)
         maps[len(sha256) : len(sha256) + len(batch)] = features

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from training.config import TrainConfig
-from training.data.features import extract_features, preparation_of
+from training.data.features import extract_features, lungs_of, preparation_of
 from training.data.images import load_batches
 from training.data.samples import Label, Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
@@ -22,12 +22,15 @@ from training.paper.network import ImageScorer, Network
 from training.paper.protocols import Record, RecordStore, Snapshot, judge
 from training.paper.rows import Row
 from training.unlabelled.fitting import fit_with_archive
-from wscxr import __version__
+from wscxr import __version__, engines
 from wscxr.anatomy import Preparation
+from wscxr.choices import EngineName, Precision
 from wscxr.device import computing_threads
+from wscxr.engines import open_engine
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import Backbone, build_backbone
 from wscxr.model.detector import Detector
+from wscxr.model.features import feature_blueprint
 from wscxr.model.heads import Head
 from wscxr.model.weights import weights_sha256
 from wscxr.progress import Track, untracked
@@ -73,7 +76,10 @@ class Runner:
         self._device = device
         self._track = track
         self._abnormal = np.array([sample.label is Label.ABNORMAL for sample in data.test])
-        self._prepare = preparation_of(config)
+        # Tables are PyTorch's, in float32, whatever else is installed.
+        self._engine = open_engine(device, EngineName.TORCH, Precision.FLOAT32)
+        self._lungs = lungs_of(config)
+        self._prepare = preparation_of(config, self._lungs, self._engine)
         self._identity = [
             [s.path.name, s.label, s.patient_id, s.path.stat().st_size]
             for s in (*data.pool, *data.test)
@@ -85,7 +91,21 @@ class Runner:
         config = self._config
         return build_backbone(
             config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
-        ).to(self._device)
+        )
+
+    @cached_property
+    def _network(self) -> engines.Network:
+        """Makes the patch features."""
+        config = self._config
+        return self._engine.prepare(
+            feature_blueprint(
+                config.backbone_config,
+                config.image_size,
+                config.p,
+                self._weights_sha256,
+                lambda: self._backbone,
+            )
+        )
 
     @cached_property
     def _weights_sha256(self) -> str:
@@ -157,9 +177,7 @@ class Runner:
         threads = torch.get_num_threads()
 
         def look(head: Head) -> None:
-            detector = Detector(
-                self._backbone, self._config.p, head, self._config.score_rule, self._device
-            )
+            detector = Detector(self._network, head, self._config.score_rule, self._engine)
             with computing_threads(threads):
                 scores = [detector.detect_features(maps)[1].cpu().numpy() for maps in judged]
             snapshots.append(Snapshot(*scores))
@@ -212,14 +230,7 @@ class Runner:
         samples = self._needed(runs)
         if not samples:
             return _gather([], torch.empty(0))
-        features = extract_features(
-            samples,
-            self._backbone,
-            self._config.p,
-            self._prepare,
-            self._device,
-            track=self._track,
-        )
+        features = extract_features(samples, self._network, self._prepare, track=self._track)
         return _gather(samples, features.maps)
 
     def _pictures(self, runs: Sequence[Run], size: int) -> "Gather":
@@ -257,8 +268,8 @@ class Runner:
         }
         if run.row.archive is not None:
             content["archive"] = run.row.archive
-        if self._prepare.lungs is not None:
-            content["lungs"] = weights_sha256(self._prepare.lungs.state_dict())
+        if self._lungs is not None:
+            content["lungs"] = weights_sha256(self._lungs.state_dict())
         if isinstance(run.row.method, Method):
             content["weights"] = self._weights_sha256
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

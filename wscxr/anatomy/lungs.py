@@ -5,14 +5,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wscxr.anatomy.box import LungBox, lung_box
 from wscxr.anatomy.frame import Frame
 from wscxr.anatomy.network import INPUT_SIDE, LungNetwork
 from wscxr.choices import Intensity
-from wscxr.device import one_thread
+from wscxr.engines import Network
 from wscxr.imaging import Radiograph, View, to_unit_range
 from wscxr.model.unet import load_weights
 
@@ -54,23 +53,21 @@ def shipped_lung_network() -> LungNetwork:
     return load_weights(LungNetwork(), Path(str(files("wscxr.anatomy"))) / _SHIPPED)
 
 
-@torch.no_grad()
-def find_lungs(network: LungNetwork, seen: Radiograph | View) -> LungFields:
+def find_lungs(network: Network, seen: Radiograph | View) -> LungFields:
     """Find the lung fields of a radiograph.
 
-    One by one and on one core: batches of another size, or another number of cores, would round
-    differently, and a frame must not depend on what else is computed. Nor does it start a team of
-    threads beside the backbone's.
+    One by one and on one core (see `lung_blueprint`): batches of another size, or another number of
+    cores, could round differently, and a frame must not depend on what else is computed.
 
     Parameters
     ----------
     network
-        In evaluation mode, on the CPU.
+        A `LungNetwork` that an engine runs.
     seen
         As read, or a view of it.
     """
     picture = to_unit_range(seen, INPUT_SIDE, Intensity.PERCENTILE)
-    with one_thread():
-        logits = network(torch.from_numpy(picture)[None, None])
-        probability = logits[0, 0].sigmoid().numpy()
+    [logits] = network.run(picture[None, None])
+    # Beyond 80 the exponential leaves the range of float32; the sigmoid is 0 or 1 long before.
+    probability = 1 / (1 + np.exp(-np.clip(logits[0, 0], -80, 80)))
     return LungFields(probability, lung_box(probability))

@@ -1,7 +1,10 @@
 """The network that finds both lung fields."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
+from wscxr.engines import Blueprint
 from wscxr.model.unet import UNet
 
 INPUT_SIDE = 128
@@ -37,3 +40,18 @@ class LungNetwork(nn.Module):
         """
         lungs: Tensor = self.unet(pictures)
         return lungs
+
+
+def lung_blueprint(sha256: str, build: Callable[[], LungNetwork]) -> Blueprint:
+    """Describe a lung network for an engine.
+
+    Parameters
+    ----------
+    sha256
+        Hash of its weights.
+    build
+        Makes it.
+    """
+    return Blueprint(
+        shape=(1, INPUT_SIDE, INPUT_SIDE), key=f"lungs {sha256}", build=build, one_core=True
+    )

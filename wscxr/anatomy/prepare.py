@@ -7,7 +7,7 @@ from torch import Tensor
 
 from wscxr.anatomy.frame import Frame
 from wscxr.anatomy.lungs import LungFields, find_lungs
-from wscxr.anatomy.network import LungNetwork
+from wscxr.engines import Network
 from wscxr.imaging import InputConfig, Radiograph, to_model_input
 
 _OVERSAMPLING = 2
@@ -47,11 +47,11 @@ class Preparation:
     config
         How a radiograph becomes a model input.
     lungs
-        Finds the lung fields that every radiograph is cropped to; None to take it whole. In
-        evaluation mode, on the CPU.
+        Finds the lung fields that every radiograph is cropped to: a `LungNetwork` that an engine
+        runs. None to take it whole.
     """
 
-    def __init__(self, config: InputConfig, lungs: LungNetwork | None) -> None:
+    def __init__(self, config: InputConfig, lungs: Network | None) -> None:
         self.config = config
         self.lungs = lungs
 

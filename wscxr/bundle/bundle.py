@@ -1,6 +1,6 @@
 """The bundle in memory: the detector with its input handling, calibration and identity."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self, TypeVar, overload
 
@@ -12,27 +12,28 @@ from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wscxr.anatomy import LungFacts, LungNetwork, ModelInput, Preparation
+from wscxr.anatomy import LungFacts, ModelInput, Preparation, lung_blueprint
 from wscxr.bundle.card import model_card
 from wscxr.bundle.golden import GoldenCase, GoldenScores, check_golden, make_golden
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.bundle.manifest import BundleManifest, FileName
+from wscxr.bundle.networks import Networks, StoredNetworks, network_files
 from wscxr.bundle.store import read_files, read_manifest, write_files
 from wscxr.choices import Align, WeightsSource
-from wscxr.device import resolve_device
-from wscxr.engines import EngineIdentity, choose_engine
+from wscxr.engines import EngineIdentity, Network, open_engine
 from wscxr.errors import (
     BundleDamaged,
     ConfigError,
+    EngineUnavailable,
     ImageError,
     WeightsError,
     WeightsUnavailable,
 )
 from wscxr.imaging import DicomRules, Radiograph, Source, open_source
-from wscxr.model.backbone import Backbone, BackboneConfig, build_backbone
+from wscxr.model.backbone import BackboneConfig
 from wscxr.model.detector import Detector
+from wscxr.model.features import feature_blueprint
 from wscxr.model.ood import OodScorer
-from wscxr.model.weights import half_where_exact, weights_sha256
 from wscxr.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -66,16 +67,16 @@ class Bundle:
     ood
         The OOD scorer it describes, fitted on the detector's patch features; None where the
         manifest describes none.
+    networks
+        Gives the networks in PyTorch; called when the bundle is written.
+    lungs
+        The network that finds the lungs, where the manifest describes a detector that looks at
+        their box; None otherwise.
     card
         Its model card, Markdown.
     path
         Its folder, ``<name>/<version>``, from which its name and version come; None while it has
         not been written.
-    lungs
-        The network that finds the lungs, where the manifest describes a detector that looks at
-        their box; None otherwise. In evaluation mode, on the CPU.
-    engine
-        What runs the networks; PyTorch in float32 when not given.
 
     Attributes
     ----------
@@ -83,6 +84,8 @@ class Bundle:
         Name, version and hash.
     engine
         What runs its networks, and in which precision.
+    batch
+        How many model inputs are worth scoring together; more at once are no faster.
     """
 
     def __init__(
@@ -90,20 +93,22 @@ class Bundle:
         manifest: BundleManifest,
         detector: Detector,
         ood: OodScorer | None,
+        *,
+        networks: Callable[[], Networks],
+        lungs: Network | None = None,
         card: str = "",
         path: Path | None = None,
-        *,
-        lungs: LungNetwork | None = None,
-        engine: EngineIdentity | None = None,
     ) -> None:
         if (lungs is not None) != (manifest.align is Align.LUNGS):
             raise ValueError("a lung network belongs to a bundle that looks at the lungs' box")
         self.manifest = manifest
         self.detector = detector
         self.ood = None if ood is None else ood.to(detector.device).eval()
-        self._preparation = Preparation(manifest.input, None if lungs is None else lungs.eval())
+        self._preparation = Preparation(manifest.input, lungs)
+        self._networks = networks
         self.card = card
-        self.engine = engine or choose_engine()
+        self.engine: EngineIdentity = detector.engine.identity
+        self.batch = detector.engine.batch
         self.identity = ModelIdentity.at(path or Path("unwritten", "0"), manifest.sha256)
 
     @classmethod
@@ -114,6 +119,7 @@ class Bundle:
         engine: str = "auto",
         precision: str = "auto",
         *,
+        cache: Path | None = None,
         trusted_keys: "TrustedKeys | None" = None,
     ) -> Self:
         """Load a bundle, verify every hash and run the golden check.
@@ -122,10 +128,8 @@ class Bundle:
         ----------
         path
             Its folder, ``model_store/<name>/<version>``.
-        device
-            See `wscxr.device.resolve_device`.
-        engine, precision
-            See `wscxr.engines.choose_engine`.
+        device, engine, precision, cache
+            See `wscxr.engines.open_engine`.
         trusted_keys
             Whose signature the bundle must have; None takes any bundle.
 
@@ -149,34 +153,50 @@ class Bundle:
             The engine is not there, or cannot compute in this precision.
         """
         path = Path(path)
-        chosen = choose_engine(engine, precision)
         manifest = read_manifest(path)
         if trusted_keys is not None:
             trusted_keys.check(path, ModelIdentity.at(path, manifest.sha256))
         content = read_files(path, manifest)
-        device = resolve_device(device)
+        chosen = open_engine(device, engine, precision, cache)
+        stored = StoredNetworks(manifest, content)
         try:
-            backbone = _load_backbone(manifest, content.get("backbone.safetensors"))
+            features = chosen.prepare(
+                feature_blueprint(
+                    manifest.backbone,
+                    manifest.input.size,
+                    manifest.p,
+                    manifest.backbone_sha256,
+                    lambda: stored.backbone,
+                )
+            )
+            lungs = None
+            if manifest.align is Align.LUNGS:
+                sha256 = manifest.files["lungs.safetensors"]
+                lungs = chosen.prepare(lung_blueprint(sha256, stored.load_lungs))
             head = manifest.head.build()
             head.load_state_dict(safetensors.torch.load(content["discriminator.safetensors"]))
             ood = None
             if manifest.ood is not None:
                 ood = manifest.ood.build()
                 ood.load_state_dict(safetensors.torch.load(content["ood.safetensors"]))
-            lungs = None
-            if manifest.align is Align.LUNGS:
-                lungs = LungNetwork()
-                lungs.load_state_dict(safetensors.torch.load(content["lungs.safetensors"]))
             golden = _GOLDEN.validate_json(content["golden.json"])
             card = content["MODEL_CARD.md"].decode()
-        except WeightsUnavailable:
+        except (WeightsUnavailable, EngineUnavailable):
             raise
         except (*_CONTENT_ERRORS, ConfigError, WeightsError) as error:
             raise BundleDamaged(f"the bundle at {path} contradicts itself: {error}") from error
-        detector = Detector(backbone, manifest.p, head, manifest.score_rule, device)
-        bundle = cls(manifest, detector, ood, card, path, lungs=lungs, engine=chosen)
+        bundle = cls(
+            manifest,
+            Detector(features, head, manifest.score_rule, chosen),
+            ood,
+            # Read again when it is needed, which is seldom: the engine has what it needs.
+            networks=lambda: StoredNetworks(manifest, read_files(path, manifest)),
+            lungs=lungs,
+            card=card,
+            path=path,
+        )
         try:
-            check_golden(golden, bundle._golden_scores)
+            check_golden(golden, bundle._golden_scores, bundle.engine)
         except ImageError as error:
             raise BundleDamaged(f"the bundle at {path} has no readable golden image") from error
         return bundle
@@ -210,21 +230,12 @@ class Bundle:
         check_embedding(self.manifest.backbone, embed_backbone=embed_backbone)
         content: dict[FileName, bytes] = {
             "discriminator.safetensors": _to_bytes(self.detector.head.state_dict()),
-            "golden.json": _GOLDEN.dump_json(
-                make_golden(self._golden_scores, chest=self.manifest.align is Align.LUNGS), indent=1
-            ),
+            "golden.json": _GOLDEN.dump_json(self._make_golden(), indent=1),
             "MODEL_CARD.md": model_card(self.manifest, notes).encode(),
         }
         if self.ood is not None:
             content["ood.safetensors"] = _to_bytes(self.ood.state_dict())
-        if (lungs := self._preparation.lungs) is not None:
-            content["lungs.safetensors"] = safetensors.torch.save(
-                half_where_exact(lungs.state_dict())
-            )
-        if embed_backbone:
-            content["backbone.safetensors"] = safetensors.torch.save(
-                half_where_exact(self.detector.backbone.weights())
-            )
+        content |= network_files(self._networks(), embed_backbone=embed_backbone)
         return write_files(path, self.manifest, content)
 
     @overload
@@ -346,6 +357,10 @@ class Bundle:
         found = zip(self.predict_inputs(inputs), radiographs, strict=True)
         return [prediction.of(radiograph) for prediction, radiograph in found]
 
+    def _make_golden(self) -> list[GoldenCase]:
+        chest = self.manifest.align is Align.LUNGS
+        return make_golden(self._golden_scores, self.engine, chest=chest)
+
     def _golden_scores(self, radiographs: Sequence[Radiograph]) -> list[GoldenScores]:
         return [GoldenScores(p.score, p.ood_score) for p in self._predict(radiographs)]
 
@@ -362,17 +377,6 @@ def check_embedding(backbone: BackboneConfig, *, embed_backbone: bool) -> None:
         raise ConfigError(
             f"a backbone with {backbone.source} weights cannot be fetched again: embed it"
         )
-
-
-def _load_backbone(manifest: BundleManifest, embedded: bytes | None) -> Backbone:
-    if embedded is None:
-        backbone = build_backbone(manifest.backbone, manifest.input.size)
-    else:
-        backbone = Backbone(manifest.backbone, manifest.input.size)
-        backbone.load_weights(safetensors.torch.load(embedded))
-    if weights_sha256(backbone.weights()) != manifest.backbone_sha256:
-        raise WeightsError("these are not the backbone weights it was trained with")
-    return backbone
 
 
 def _to_bytes(state: dict[str, Tensor]) -> bytes:

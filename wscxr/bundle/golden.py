@@ -17,11 +17,19 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
+from wscxr.choices import EngineName, Precision
+from wscxr.engines import EngineIdentity
 from wscxr.errors import CorruptImage, GoldenCheckFailed
 from wscxr.imaging import Radiograph, read_radiograph
 
 TOLERANCE = 1e-3
 """Allowed difference, times a score's size where that is above 1: processors round differently."""
+
+TOLERANCE_BFLOAT16 = 5e-2
+"""The same where either set of scores was computed in bfloat16, which rounds to eight bits."""
+
+_FIRST = EngineIdentity(name=EngineName.TORCH, precision=Precision.FLOAT32)
+"""What bundles were written with before there was a choice."""
 
 _COUNT = 3
 _SIDE = 96
@@ -45,6 +53,8 @@ class GoldenCase(BaseModel):
         The image-level score it must give.
     ood_score
         The OOD score it must give; None where the bundle has no OOD scorer.
+    engine
+        What computed these scores.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +62,7 @@ class GoldenCase(BaseModel):
     png: str
     score: float
     ood_score: float | None = None
+    engine: EngineIdentity = _FIRST
 
     def radiograph(self) -> Radiograph:
         """Read the image as an upload is read."""
@@ -62,7 +73,7 @@ Scorer = Callable[[Sequence[Radiograph]], Sequence[GoldenScores]]
 """Radiographs -> their scores, in one batch."""
 
 
-def make_golden(score: Scorer, *, chest: bool = False) -> list[GoldenCase]:
+def make_golden(score: Scorer, engine: EngineIdentity, *, chest: bool = False) -> list[GoldenCase]:
     """Generate the images and record the scores they give now.
 
     The images are sums of a few plane waves: they belong to no patient and have structure on
@@ -72,6 +83,8 @@ def make_golden(score: Scorer, *, chest: bool = False) -> list[GoldenCase]:
     ----------
     score
         Gives the scores.
+    engine
+        What computes them.
     chest
         Add a phantom of a chest, in which lungs can be found.
     """
@@ -79,32 +92,43 @@ def make_golden(score: Scorer, *, chest: bool = False) -> list[GoldenCase]:
     images = [base64.b64encode(png).decode() for png in pngs]
     found = score([_read(png) for png in images])
     return [
-        GoldenCase(png=png, score=scores.score, ood_score=scores.ood_score)
+        GoldenCase(png=png, score=scores.score, ood_score=scores.ood_score, engine=engine)
         for png, scores in zip(images, found, strict=True)
     ]
 
 
-def check_golden(cases: Sequence[GoldenCase], score: Scorer) -> None:
+def check_golden(cases: Sequence[GoldenCase], score: Scorer, engine: EngineIdentity) -> None:
     """Score the images again and compare.
+
+    Parameters
+    ----------
+    cases
+        The images, and their scores when the bundle was written.
+    score
+        Gives the scores now.
+    engine
+        What computes them.
 
     Raises
     ------
     GoldenCheckFailed
-        A score differs by more than `TOLERANCE`, or is not finite.
+        A score differs by more than `TOLERANCE`, or `TOLERANCE_BFLOAT16`, or is not finite.
     """
     found = score([case.radiograph() for case in cases])
     for number, (case, scores) in enumerate(zip(cases, found, strict=True)):
-        _compare(f"golden image {number} scores", scores.score, case.score)
-        _compare(f"golden image {number} has OOD score", scores.ood_score, case.ood_score)
+        coarse = Precision.BFLOAT16 in (engine.precision, case.engine.precision)
+        allowed = TOLERANCE_BFLOAT16 if coarse else TOLERANCE
+        _compare(f"golden image {number} scores", scores.score, case.score, allowed)
+        _compare(f"golden image {number} has OOD score", scores.ood_score, case.ood_score, allowed)
 
 
-def _compare(what: str, value: float | None, expected: float | None) -> None:
+def _compare(what: str, value: float | None, expected: float | None, allowed: float) -> None:
     if value is None and expected is None:
         return
     if value is None or expected is None:
         raise GoldenCheckFailed(f"{what} {value} here, but {expected} when the bundle was written")
     # Written so that NaN fails.
-    if not abs(value - expected) <= TOLERANCE * max(1.0, abs(expected)):
+    if not abs(value - expected) <= allowed * max(1.0, abs(expected)):
         raise GoldenCheckFailed(
             f"{what} {value:.6f} here, but {expected:.6f} when the bundle was written; its scores "
             "cannot be trusted on this machine"

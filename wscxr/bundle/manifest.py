@@ -21,6 +21,7 @@ from wscxr import __version__
 from wscxr.bundle import schema
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.choices import Align, ScoreRule, WeightsSource
+from wscxr.engines import EngineIdentity
 from wscxr.imaging import InputConfig
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.calibration import Calibration
@@ -86,6 +87,8 @@ class Provenance(_Part):
         Hash over the contents of all images used, whatever their names.
     metrics
         What training measured on its own data, as fractions or losses; never on test data.
+    engine
+        What computed the features; None in a bundle of an older schema, where it was PyTorch.
     """
 
     method: str
@@ -97,6 +100,7 @@ class Provenance(_Part):
     config: dict[str, JsonValue]
     data_sha256: Sha256
     metrics: dict[str, float]
+    engine: EngineIdentity | None = None
     versions: Versions
 
 

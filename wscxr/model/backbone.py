@@ -1,5 +1,6 @@
 """A torchvision classification network, frozen and cut at the named layers."""
 
+import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -141,7 +142,7 @@ class Backbone(nn.Module):
         if isinstance(output, Tensor) and output.ndim == 3 and family == "vit":
             # (B, 1 + side^2, C): the first token is the class token, not a place.
             batch, tokens, channels = output.shape
-            side = round((tokens - 1) ** 0.5)
+            side = math.isqrt(int(tokens) - 1)
             return output[:, 1:].transpose(1, 2).reshape(batch, channels, side, side)
         if not isinstance(output, Tensor) or output.ndim != 4:
             raise ConfigError(f"layer {layer} has no spatial extent; choose an earlier one")

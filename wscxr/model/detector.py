@@ -1,12 +1,11 @@
-"""Backbone, patches and head as one: images in, anomaly maps and scores out (Eq. 8)."""
+"""Patch features and head as one: images in, anomaly maps and scores out (Eq. 8)."""
 
 import torch
 from torch import Tensor
 
 from wscxr.choices import ScoreRule
-from wscxr.model.backbone import Backbone
+from wscxr.engines import Engine, Network
 from wscxr.model.heads import Head
-from wscxr.model.patches import patch_features
 
 _BLOCK = 16
 """Images whose patch features are scored together."""
@@ -42,33 +41,23 @@ class Detector:
 
     Parameters
     ----------
-    backbone
-        Frozen trunk.
-    p
-        Side of the neighbourhood of a patch feature.
+    network
+        A `wscxr.model.features.FeatureNetwork` that the engine runs.
     head
-        Trained on this backbone's patch features.
+        Trained on its patch features.
     score_rule
         How a map becomes an image-level score.
-    device
-        Device of backbone and head; inputs are moved to it.
+    engine
+        Runs the network; the head computes on its device, in float32.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        p: int,
-        head: Head,
-        score_rule: ScoreRule,
-        device: torch.device,
-    ) -> None:
-        self.backbone = backbone.to(device)
-        self.p = p
-        self.head = head.to(device).eval()
+    def __init__(self, network: Network, head: Head, score_rule: ScoreRule, engine: Engine) -> None:
+        self.network = network
+        self.engine = engine
+        self.device = torch.device(engine.device)
+        self.head = head.to(self.device).eval()
         self.score_rule = score_rule
-        self.device = device
 
-    @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Patch features of a batch.
 
@@ -82,7 +71,8 @@ class Detector:
         Tensor
             float32 of shape (B, H', W', C'), on the detector's device.
         """
-        return patch_features(self.backbone(images.to(self.device)), self.p)
+        [features] = self.network.run(images.cpu().numpy())
+        return torch.from_numpy(features).to(self.device)
 
     @torch.no_grad()
     def detect_features(self, features: Tensor) -> tuple[Tensor, Tensor]:

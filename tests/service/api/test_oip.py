@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.helpers import tiny_detector, tiny_manifest
+from tests.helpers import tiny_bundle, tiny_detector, tiny_manifest
 from tests.service import pictures
 from tests.service.serving import (
     PATIENCE_S,
@@ -22,7 +22,6 @@ from tests.service.serving import (
     running,
     wait_for,
 )
-from wscxr.bundle.bundle import Bundle
 
 INFER = "/v2/models/tiny/infer"
 LENGTH = "Inference-Header-Content-Length"
@@ -299,7 +298,8 @@ def test_the_api_key(store: Path) -> None:
 
 def test_a_model_without_an_ood_scorer(tmp_path: Path) -> None:
     detector = tiny_detector()
-    Bundle(tiny_manifest(detector, ood=None), detector, None).write(tmp_path / "tiny" / "1")
+    manifest = tiny_manifest(detector, ood=None)
+    tiny_bundle(manifest, detector, None).write(tmp_path / "tiny" / "1")
     with running(make_settings(tmp_path)) as server, httpx.Client(base_url=server.url) as client:
         tensors = client.get("/v2/models/tiny").json()["outputs"]
         assert "ood_score" not in {tensor["name"] for tensor in tensors}

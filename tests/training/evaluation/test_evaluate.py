@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tests.helpers import RecordingTrack, encode, noise
+from tests.helpers import RecordingTrack, encode, noise, tiny_bundle
 from training.data.annotations import read_boxes, read_masks
 from training.data.images import BATCH, open_radiograph
 from training.data.samples import Label, Sample, load_samples, patient_groups
@@ -94,7 +94,7 @@ def test_a_bundle_without_ood_scorer_is_evaluated_and_reported(
     trained_bundle: Bundle, samples: list[Sample], tmp_path: Path
 ) -> None:
     manifest = trained_bundle.manifest.model_copy(update={"ood": None})
-    bundle = Bundle(manifest, trained_bundle.detector, None)
+    bundle = tiny_bundle(manifest, trained_bundle.detector, None)
     found = evaluate(bundle, samples)
     assert found.out_of_distribution is None
     assert {image.ood_score for image in found.images} == {None}

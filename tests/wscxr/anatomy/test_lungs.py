@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.helpers import lung_finder
 from wscxr.anatomy import LungFields, LungNetwork, find_lungs, shipped_lung_network
 from wscxr.anatomy.lungs import MARGIN
 from wscxr.imaging import Assumed, DicomRules, Radiograph, read_radiograph
@@ -29,7 +30,7 @@ def chest(height: int = 300, width: int = 400, depth: type = np.uint8) -> Radiog
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_the_frame_lies_around_the_lungs_in_the_radiographs_own_pixels(depth: type) -> None:
     radiograph = chest(depth=depth)
-    found = find_lungs(Dark().eval(), radiograph)
+    found = find_lungs(lung_finder(Dark()), radiograph)
     frame = found.frame(radiograph)
     margins = MARGIN * 0.8 * 400, MARGIN * 0.6 * 300
     assert found.found
@@ -45,7 +46,7 @@ def test_the_number_of_cores_changes_nothing() -> None:
         found = []
         for count in (1, 2):
             torch.set_num_threads(count)
-            found.append(find_lungs(shipped_lung_network(), chest()).probability)
+            found.append(find_lungs(lung_finder(shipped_lung_network()), chest()).probability)
             assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(before)
@@ -63,7 +64,7 @@ def test_a_network_is_left_as_it_was() -> None:
     network: nn.Module = LungNetwork().eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     assert isinstance(network, LungNetwork)
-    find_lungs(network, chest())
+    find_lungs(lung_finder(network), chest())
     for key, value in network.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[key].numpy())
 
@@ -73,7 +74,7 @@ def test_a_network_is_left_as_it_was() -> None:
 def test_lungs_of_real_chests_are_found_and_those_of_their_negatives_are_not(
     real_data: Path, folder: str
 ) -> None:
-    network = shipped_lung_network()
+    network = lung_finder(shipped_lung_network())
     for file in sorted((real_data / "data" / folder).iterdir())[:20]:
         picture = read_radiograph(file.read_bytes())
         assert find_lungs(network, picture).found
@@ -88,4 +89,4 @@ def test_a_leg_has_no_lungs(real_data: Path) -> None:
     assert files
     for file in files:
         leg = read_radiograph(file.read_bytes(), rules=rules)
-        assert not find_lungs(shipped_lung_network(), leg).found
+        assert not find_lungs(lung_finder(shipped_lung_network()), leg).found

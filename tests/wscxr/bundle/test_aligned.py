@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 
-from tests.helpers import CPU, scores_of
+from tests.helpers import CPU, lung_finder, scores_of
 from wscxr.anatomy import LungNetwork, find_lungs, shipped_lung_network
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import FileName
+from wscxr.bundle.networks import Networks
 from wscxr.bundle.store import write_files
 from wscxr.choices import Align
 from wscxr.errors import BundleDamaged, GoldenCheckFailed
@@ -44,7 +45,7 @@ def test_it_says_so(bundle: Bundle) -> None:
 def test_its_lung_network_is_the_shipped_one(bundle: Bundle, chest: Radiograph) -> None:
     found = bundle.prepare(chest).lungs
     assert found is not None
-    expected = find_lungs(shipped_lung_network(), chest)
+    expected = find_lungs(lung_finder(shipped_lung_network()), chest)
     np.testing.assert_array_equal(found.probability, expected.probability)
 
 
@@ -174,11 +175,16 @@ def test_it_is_written_again_as_it_was(bundle: Bundle, chest: Radiograph, tmp_pa
 
 
 def test_manifest_and_lung_network_belong_together(bundle: Bundle) -> None:
+    lungs = lung_finder(shipped_lung_network())
+
+    def not_asked() -> Networks:
+        raise AssertionError
+
     with pytest.raises(ValueError, match="lung network"):
-        Bundle(bundle.manifest, bundle.detector, bundle.ood)
+        Bundle(bundle.manifest, bundle.detector, bundle.ood, networks=not_asked)
     whole = bundle.manifest.model_copy(update={"align": Align.NONE})
     with pytest.raises(ValueError, match="lung network"):
-        Bundle(whole, bundle.detector, bundle.ood, lungs=shipped_lung_network())
+        Bundle(whole, bundle.detector, bundle.ood, networks=not_asked, lungs=lungs)
 
 
 def test_batches_change_nothing(bundle: Bundle, unseen: Path) -> None:

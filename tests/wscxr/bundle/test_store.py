@@ -21,6 +21,7 @@ from tests.helpers import (
     radiograph,
     random_backbone,
     scores_of,
+    tiny_bundle,
     tiny_detector,
     tiny_manifest,
     tiny_ood,
@@ -60,9 +61,9 @@ def write_tiny(
     path: Path, *, seed: int = 0, embed: bool = True, ood_threshold: float = 1e4, **changes: Any
 ) -> BundleManifest:
     detector = tiny_detector(seed)
-    manifest = tiny_manifest(detector, **changes)
+    manifest = tiny_manifest(detector, seed=seed, **changes)
     ood = tiny_ood(threshold=ood_threshold)
-    return Bundle(manifest, detector, ood).write(path, embed_backbone=embed)
+    return tiny_bundle(manifest, detector, ood, seed=seed).write(path, embed_backbone=embed)
 
 
 def resign(path: Path, change: Callable[[dict[str, Any]], None] | None = None) -> None:
@@ -85,7 +86,7 @@ def test_a_loaded_bundle_scores_exactly_as_the_detector_it_was_written_from(
 ) -> None:
     detector = tiny_detector()
     manifest, ood = tiny_manifest(detector), tiny_ood(threshold=3.0)
-    written = Bundle(manifest, detector, ood).write(tmp_path / "b")
+    written = tiny_bundle(manifest, detector, ood).write(tmp_path / "b")
     loaded = Bundle.load(tmp_path / "b", CPU)
     images = [radiograph(seed) for seed in range(3)]
     inputs = torch.stack([to_model_input(image, manifest.input) for image in images])
@@ -414,7 +415,7 @@ def imagenet_bundle(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 0) 
     """Write a bundle without its backbone; fetching gives random weights and is recorded."""
     fetched: list[str] = []
     detector = tiny_detector(seed)
-    weights = detector.backbone.weights()
+    weights = random_backbone(seed=seed).weights()
     config = BackboneConfig(architecture="resnet18", layers=("layer1",))
     assert config.source is WeightsSource.IMAGENET
 
@@ -423,7 +424,8 @@ def imagenet_bundle(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 0) 
         return weights
 
     monkeypatch.setattr(backbone_module, "fetch_imagenet_weights", fetch)
-    bundle = Bundle(tiny_manifest(detector, backbone=config), detector, tiny_ood())
+    manifest = tiny_manifest(detector, seed=seed, backbone=config)
+    bundle = tiny_bundle(manifest, detector, tiny_ood(), seed=seed)
     bundle.write(path, embed_backbone=False)
     return fetched
 
@@ -470,9 +472,11 @@ def test_weights_that_nobody_can_fetch_again_must_be_embedded(
     """Otherwise a bundle would be written that can never be loaded."""
     detector = tiny_detector(seed=3)
     config = BackboneConfig(architecture="resnet18", layers=("layer1",), source=source)
-    manifest = tiny_manifest(detector, backbone=config)
+    manifest = tiny_manifest(detector, seed=3, backbone=config)
     try:
-        Bundle(manifest, detector, tiny_ood()).write(tmp_path / "b", embed_backbone=False)
+        tiny_bundle(manifest, detector, tiny_ood(), seed=3).write(
+            tmp_path / "b", embed_backbone=False
+        )
     except ConfigError:
         assert not (tmp_path / "b").exists()
         return

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from tests.helpers import CPU, RecordingTrack
+from tests.helpers import CPU, RecordingTrack, lung_finder
 from training.pretraining.lungs.config import LungsConfig
 from training.pretraining.lungs.masks import MaskedImage, MaskedPictures, read_masked_images
 from training.pretraining.lungs.run import TrainedLungs, pretrain_lungs
@@ -60,7 +60,7 @@ def test_the_file_holds_the_network_and_says_how_it_was_made(
         assert TrainedLungs(**json.loads(file.metadata()["lungs"])) == done
     network = LungNetwork()
     network.load_state_dict(state)
-    found = find_lungs(network.eval(), Radiograph(np.eye(64, dtype=np.uint8) * 255, "PNG"))
+    found = find_lungs(lung_finder(network), Radiograph(np.eye(64, dtype=np.uint8) * 255, "PNG"))
     assert found.probability.shape == (128, 128)
     assert 0 < sum(group.images for group in done.dice) == 24 - done.images
     assert done.unlabelled == 5

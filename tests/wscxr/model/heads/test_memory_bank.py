@@ -4,7 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.helpers import CPU, radiograph, random_backbone, scores_of, tiny_manifest, tiny_ood
+from tests.helpers import (
+    CPU,
+    ENGINE,
+    feature_network,
+    radiograph,
+    random_backbone,
+    scores_of,
+    tiny_bundle,
+    tiny_manifest,
+    tiny_ood,
+)
 from wscxr.bundle.bundle import Bundle
 from wscxr.choices import ScoreRule
 from wscxr.imaging import to_model_input
@@ -58,10 +68,10 @@ def test_the_size_of_a_batch_changes_nothing(offset: float) -> None:
 
 
 def test_a_bundle_gives_back_the_same_scores(tmp_path: Path) -> None:
-    backbone = random_backbone()
-    detector = Detector(backbone, 3, filled(gaussian(40, 64).relu(), 3.0), ScoreRule.MAX, CPU)
+    network = feature_network(random_backbone())
+    detector = Detector(network, filled(gaussian(40, 64).relu(), 3.0), ScoreRule.MAX, ENGINE)
     manifest = tiny_manifest(detector)
-    Bundle(manifest, detector, tiny_ood()).write(tmp_path / "b")
+    tiny_bundle(manifest, detector, tiny_ood()).write(tmp_path / "b")
     loaded = Bundle.load(tmp_path / "b", CPU)
     assert loaded.manifest.head == MemoryBankConfig(in_features=64, size=40)
     assert isinstance(loaded.detector.head, MemoryBank)
