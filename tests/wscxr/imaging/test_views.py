@@ -13,8 +13,10 @@ from pydicom import Dataset
 from scipy import ndimage
 
 from tests.dicom_files import dataset, written
+from tests.helpers import lung_finder
 from wscxr.anatomy import LungBox, LungFields, LungNetwork, Preparation
 from wscxr.anatomy.lungs import shipped_lung_network
+from wscxr.engines import Network
 from wscxr.errors import BlankImage, CorruptImage
 from wscxr.imaging import (
     InputConfig,
@@ -164,7 +166,9 @@ def test_a_jpeg_is_decoded_once_at_the_size_that_is_wanted(
 def test_the_model_sees_the_same_whatever_was_decoded_before(
     make: Callable[[np.ndarray], bytes], lungs: bool
 ) -> None:
-    prepare = Preparation(InputConfig(size=32), shipped_lung_network() if lungs else None)
+    prepare = Preparation(
+        InputConfig(size=32), lung_finder(shipped_lung_network()) if lungs else None
+    )
     data = make(smooth())
     first = prepare(read_radiograph(data, side=prepare.view_side)).tensor
     for side in (None, 1, 100):
@@ -178,13 +182,13 @@ def test_a_small_box_is_looked_at_more_closely(monkeypatch: pytest.MonkeyPatch) 
     lungs = LungFields(np.zeros((128, 128), np.float32), box)
     seen: list[int] = []
 
-    def find(_: LungNetwork, view: View) -> LungFields:
+    def find(_: Network, view: View) -> LungFields:
         seen.append(view.factor)
         return lungs
 
     monkeypatch.setattr("wscxr.anatomy.prepare.find_lungs", find)
     radiograph = from_array(smooth())
-    found = Preparation(config, LungNetwork())(radiograph)
+    found = Preparation(config, lung_finder(LungNetwork()))(radiograph)
     frame = lungs.frame(radiograph)
     place = (frame.left, frame.top, frame.right, frame.bottom)
     assert seen == [2]
