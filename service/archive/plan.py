@@ -15,7 +15,7 @@ class Plan:
     device
         See `wscxr.device.resolve_device`.
     engine, precision
-        See `wscxr.engines.choose_engine`.
+        See `wscxr.engines.open_engine`.
     threads
         Cores that one process computes on.
     lateral
