@@ -31,11 +31,11 @@ COPY scripts/image_install.sh ./
 # the index in use has, which is a CUDA build on PyPI.
 FROM source AS serve-packages
 ARG TORCH_BACKEND=cpu
-RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom]'
+RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,postgres]'
 
 FROM source AS gpu-packages
 ARG TORCH_BACKEND=cu132
-RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom]'
+RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,postgres]'
 
 FROM source AS train-packages
 ARG TORCH_BACKEND=cu132
