@@ -26,8 +26,10 @@ EXAMPLES = {path.name: documents(path.read_text())[0] for path in sorted(CHART.g
 VALUES: dict[str, dict[str, Any]] = {"defaults": {}, **EXAMPLES}
 OLDEST, NEWEST = "1.27", kubernetes_validate.latest_version()
 
+SECRETS = {"WSCXR_RECORDS": "postgresql://wscxr:a-secret@192.0.2.20/wscxr"}
 CONTENTS = {
     "WSCXR_API_KEYS_FILE": f'[[keys]]\nname = "reader"\nrole = "reader"\nsha256 = "{"0" * 64}"\n',
+    "WSCXR_RECORDS_KEY_FILE": "0" * 64,
     "WSCXR_PACS_SERVICE_KEY_FILE": "a-secret-of-good-length",
 }
 """What secrets that are mounted as files may hold."""
@@ -112,6 +114,10 @@ def test_values_that_are_refused(values: dict[str, Any]) -> None:
     ("values", "reason"),
     [
         ({"terminationGracePeriodSeconds": 30}, "must be above preStopSleepSeconds"),
+        (
+            {"secretEnv": {"WSCXR_RECORDS": {"name": "wscxr", "key": "records-url"}}},
+            "hash with one key",
+        ),
         ({"autoscaling": {"enabled": True}, "keda": {"enabled": True}}, "not both"),
     ],
 )
@@ -183,7 +189,7 @@ def test_environment_variables_are_settings(values: dict[str, Any], tmp_path: Pa
             assert field in model.model_fields, name
         with pytest.MonkeyPatch.context() as patch:
             for name in names - plain.keys():
-                patch.setenv(name, "a-secret-of-good-length")
+                patch.setenv(name, SECRETS.get(name, "a-secret-of-good-length"))
             for name, value in plain.items():
                 patch.setenv(name, value)
             for name in names & CONTENTS.keys():
