@@ -265,6 +265,65 @@ def pretrain_lungs(
         typer.echo(f"{name}Dice {group.mean:.3f} on {group.images} images of other patients")
 
 
+@pretrain_app.command(
+    "lesions",
+    cls=settings_command("training.pretraining.lesions.config:LesionsConfig"),
+    epilog="Example: `wscxr pretrain lesions --images normal/ --out lesions.safetensors`",
+)
+def pretrain_lesions(
+    context: typer.Context,
+    images: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="DIR|CSV",
+            help="Normal chests, to paint lesions on; may be given several times.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The .safetensors file to write.")],
+    unlabelled: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR|CSV",
+            help="Chests with and without disease, to learn from too; may be given several times.",
+        ),
+    ] = None,
+    lungs: Annotated[
+        str,
+        typer.Option(metavar="cxr|FILE", help="Weights of the network that finds the lungs."),
+    ] = WeightsSource.CXR.value,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Processes that paint beside this one; they do not change the weights."
+        ),
+    ] = 0,
+    device: Device = "auto",
+) -> None:
+    """Train the network that finds lesions, on lesions painted into normal chests."""
+    from training.data.features import lung_network
+    from training.pretraining.backbone.views import find_unlabelled
+    from training.pretraining.lesions.config import LesionsConfig
+    from training.pretraining.lesions.run import pretrain_lesions as run
+    from wscxr.device import resolve_device
+
+    config = validated(LesionsConfig, given_settings(context))
+    with progress_bars() as progress:
+        done = run(
+            find_unlabelled(images),
+            find_unlabelled(unlabelled) if unlabelled else [],
+            lung_network(lungs),
+            config,
+            out,
+            resolve_device(device),
+            workers=workers,
+            track=Tracker(progress),
+        )
+    typer.echo(
+        f"{out}: painted on {done.images} chests, {done.unlabelled} unlabelled ones; no lungs in "
+        f"{done.without_lungs} radiographs; loss {done.loss:.3f}"
+    )
+
+
 @app.command(
     cls=settings_command("training.config:backbone_options"),
     epilog="Example: `wscxr reproduce table1 --data chest_xray/ --out tables/`. The same command "
