@@ -71,6 +71,15 @@ def trained_aligned(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
+def trained_with_lesions(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `trained_aligned`, but the lesion network that ships is a second witness; read only."""
+    out = tmp_path_factory.mktemp("lesions_store") / "lesions" / "1"
+    samples = load_samples(phantoms / "normal", phantoms / "abnormal", None, split="train")
+    train(samples, tiny_config(align="lungs", lesions="cxr"), out, CPU)
+    return out
+
+
+@pytest.fixture(scope="session")
 def trained_bundle(trained: Path) -> Bundle:
     """`trained`, loaded; never changed by a test."""
     return Bundle.load(trained, CPU)

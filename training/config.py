@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from wscxr.model.backbone import BackboneConfig
 
 DEFAULT_K = 16
+NO_LESIONS = "none"
 _DEFAULT_METHOD = PositionalWscxr()
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
+    "anatomy": {
+        "align": Align.LUNGS.value,
+        "lesions": WeightsSource.CXR.value,
+        "score_rule": ScoreRule.MEAN.value,
+    },
     "paper": {
         "backbone": "densenet121",
         "weights": WeightsSource.IMAGENET.value,
@@ -74,6 +80,17 @@ class TrainConfig(BaseModel):
         description="Weights of the network that finds the lungs, for align lungs: cxr ships with "
         "wscxr; FILE comes from wscxr pretrain lungs.",
         json_schema_extra={"metavar": "cxr|FILE"},
+    )
+    lesions: str = Field(
+        default=NO_LESIONS,
+        description="A second witness, for align lungs: a network that finds lesions and draws the "
+        "anomaly map. cxr ships with wscxr; FILE comes from wscxr pretrain lesions.",
+        json_schema_extra={"metavar": "none|cxr|FILE"},
+    )
+    lesion_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="Weight of the lesion network in the score, against the method's own score.",
     )
     p: int = Field(
         default=5,
@@ -153,6 +170,8 @@ class TrainConfig(BaseModel):
     def _settings_fit_each_other(self) -> Self:
         if self.p % 2 == 0:
             raise ValueError("p must be odd")
+        if self.hears_lesions and self.align is not Align.LUNGS:
+            raise ValueError("lesions are looked for in the lungs: give align lungs")
         object.__setattr__(self, "layers", self.backbone_config.layers)
         if self.weights == WeightsSource.CXR and self.backbone != shipped.ARCHITECTURE:
             raise ValueError(
@@ -185,6 +204,16 @@ class TrainConfig(BaseModel):
         return file_of(self.weights)
 
     @property
+    def hears_lesions(self) -> bool:
+        """Whether a lesion network is a second witness."""
+        return self.lesions != NO_LESIONS
+
+    @property
+    def lesions_file(self) -> Path | None:
+        """The weights file of the lesion network, where it is one."""
+        return None if self.lesions in (NO_LESIONS, WeightsSource.CXR) else Path(self.lesions)
+
+    @property
     def lungs_file(self) -> Path | None:
         """The weights file of the lung network, where it is not the one that ships."""
         return None if self.lungs == WeightsSource.CXR else Path(self.lungs)
@@ -202,7 +231,11 @@ def train_options() -> list[SettingOption]:
         "|".join(METHODS),
         (
             f"default: {_DEFAULT_METHOD.name}",
-            *(f"{preset}: {values['method']}" for preset, values in PRESETS.items() if values),
+            *(
+                f"{preset}: {values['method']}"
+                for preset, values in PRESETS.items()
+                if "method" in values
+            ),
         ),
     )
     names = [name for name in TrainConfig.model_fields if name != "method"]

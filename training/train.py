@@ -7,9 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from training.config import TrainConfig
-from training.data.features import FeatureSet, extract_features, lungs_of, preparation_of
+from training.data.features import (
+    FeatureSet,
+    extract_features,
+    lesions_of,
+    lungs_of,
+    preparation_of,
+)
 from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
 from training.methods.fitting import Fit
@@ -26,6 +33,7 @@ from wscxr.model.backbone import build_backbone
 from wscxr.model.calibration import Calibration
 from wscxr.model.detector import Detector
 from wscxr.model.features import feature_blueprint
+from wscxr.model.lesions import LesionWitness
 from wscxr.model.weights import weights_sha256
 from wscxr.progress import Track, untracked
 from wscxr.results.png import ColourScale
@@ -95,7 +103,8 @@ def train(
         )
     )
     lungs = lungs_of(config)
-    prepare = preparation_of(config, lungs, runner)
+    lesions = lesions_of(config)
+    prepare = preparation_of(config, lungs, runner, lesions)
     images = [*split.samples, *(Sample(path, label=None) for path in unlabelled)]
     features = extract_features(images, network, prepare, track=track)
     ends = np.cumsum([len(split.normal), len(split.calibration), len(split.anomaly)])
@@ -118,7 +127,15 @@ def train(
         track=track,
     )
     detector = Detector(network, fit.head, config.score_rule, runner)
-    maps, scores = detector.detect_features(calibration.maps)
+    maps, scores = _detect(detector, calibration)
+    witness = None
+    if normal.lesions is not None and calibration.lesions is not None:
+        _, normal_scores = _detect(detector, normal)
+        heard = LesionWitness.of(config.lesion_weight, normal_scores, normal.lesions)
+        _, joint = heard.join(scores, calibration.lesions)
+        threshold = Calibration.from_scores(joint, config.false_alarm_rate).threshold
+        witness = heard.scaled(calibration.lesions, threshold, config.false_alarm_rate)
+        maps, scores = witness.join(scores, calibration.lesions)
     ood = fit_ood(normal.maps, calibration.maps, anomaly.maps, patient_groups(split.anomaly))
     bundle = Bundle(
         BundleManifest(
@@ -129,21 +146,31 @@ def train(
             p=config.p,
             score_rule=config.score_rule,
             head=fit.head.config,
+            lesions=witness,
             ood=ood.config,
             population=_population(config),
-            calibration=Calibration.from_scores(scores.cpu().numpy(), config.false_alarm_rate),
+            calibration=Calibration.from_scores(scores, config.false_alarm_rate),
             colour_scale=ColourScale.from_calibration(
-                maps.flatten(1).amax(dim=1).cpu().numpy(), config.false_alarm_rate
+                maps.max(axis=(1, 2)), config.false_alarm_rate
             ),
             training=_provenance(split, config, features, fit, runner.identity),
             files={},
         ),
         detector,
         ood,
-        networks=lambda: TrainedNetworks(backbone, lungs),
+        networks=lambda: TrainedNetworks(backbone, lungs, lesions),
         lungs=prepare.lungs,
+        lesions=prepare.lesions,
     )
     return bundle.write(out, embed_backbone=embed_backbone, notes=notes)
+
+
+def _detect(
+    detector: Detector, features: FeatureSet
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Maps and scores of the head alone."""
+    maps, scores = detector.detect_features(features.maps)
+    return maps.cpu().numpy(), scores.cpu().numpy()
 
 
 def _check_labels_agree(normal: Sequence[str], anomaly: Sequence[str]) -> None:
@@ -166,6 +193,8 @@ def _provenance(
         settings["weights"] = config.backbone_config.source
     if config.lungs_file is not None:
         settings["lungs"] = WeightsSource.FILE.value
+    if config.lesions_file is not None:
+        settings["lesions"] = WeightsSource.FILE.value
     metrics = dict(fit.metrics)
     if config.align is Align.LUNGS:
         metrics["lungs_found"] = sum(features.lungs_found) / len(features.lungs_found)

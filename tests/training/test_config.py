@@ -31,7 +31,7 @@ def test_the_shipped_weights_fit_their_own_architecture_alone() -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match="preset 'best' is none of default, paper"):
+    with pytest.raises(ConfigError, match="preset 'best' is none of default, anatomy, paper"):
         resolve_config(None, {}, "best")
 
 

@@ -4,10 +4,12 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from training.config import TrainConfig
 from training.data.images import load_batches
@@ -16,6 +18,7 @@ from wscxr.anatomy import LungNetwork, Preparation, lung_blueprint, shipped_lung
 from wscxr.choices import Align
 from wscxr.engines import Engine, Network
 from wscxr.imaging import InputConfig
+from wscxr.model.lesions import LesionNetwork, lesion_blueprint, shipped_lesion_network
 from wscxr.model.unet import load_weights
 from wscxr.model.weights import imagenet_normalisation, weights_sha256
 from wscxr.progress import Track, untracked
@@ -36,15 +39,23 @@ class FeatureSet:
         Hash of each image file's bytes.
     lungs_found
         For each image, whether its lung fields were found; all False where nobody looked.
+    lesions
+        Lesion maps, float32 of shape (N, MAP_SIDE, MAP_SIDE); None where nobody looked for lesions.
     """
 
     maps: Tensor
     sha256: list[str]
     lungs_found: list[bool]
+    lesions: NDArray[np.float32] | None = None
 
     def __getitem__(self, images: slice) -> "FeatureSet":
         """Some of the images; shares memory."""
-        return FeatureSet(self.maps[images], self.sha256[images], self.lungs_found[images])
+        return FeatureSet(
+            self.maps[images],
+            self.sha256[images],
+            self.lungs_found[images],
+            None if self.lesions is None else self.lesions[images],
+        )
 
 
 def input_of(config: TrainConfig) -> InputConfig:
@@ -63,13 +74,34 @@ def lungs_of(config: TrainConfig) -> LungNetwork | None:
     WeightsUnavailable, WeightsError
         The lung network's file is missing or damaged.
     """
-    if config.align is Align.NONE:
-        return None
-    file = config.lungs_file
+    return None if config.align is Align.NONE else lung_network(config.lungs_file)
+
+
+def lung_network(file: Path | None) -> LungNetwork:
+    """The lung network of a weights file, or the one that ships; errors as in `lungs_of`."""
     return shipped_lung_network() if file is None else load_weights(LungNetwork(), file)
 
 
-def preparation_of(config: TrainConfig, lungs: LungNetwork | None, engine: Engine) -> Preparation:
+def lesions_of(config: TrainConfig) -> LesionNetwork | None:
+    """What finds lesions in a training run; None where nobody looks for them.
+
+    Raises
+    ------
+    WeightsUnavailable, WeightsError
+        The lesion network's file is missing or damaged.
+    """
+    if not config.hears_lesions:
+        return None
+    file = config.lesions_file
+    return shipped_lesion_network() if file is None else load_weights(LesionNetwork(), file)
+
+
+def preparation_of(
+    config: TrainConfig,
+    lungs: LungNetwork | None,
+    engine: Engine,
+    lesions: LesionNetwork | None = None,
+) -> Preparation:
     """What makes the model inputs of a training run.
 
     Parameters
@@ -78,11 +110,19 @@ def preparation_of(config: TrainConfig, lungs: LungNetwork | None, engine: Engin
         From `lungs_of`.
     engine
         Runs it.
+    lesions
+        From `lesions_of`.
     """
-    network = None
+    find_lungs, find_lesions = None, None
     if lungs is not None:
-        network = engine.prepare(lung_blueprint(weights_sha256(lungs.state_dict()), lambda: lungs))
-    return Preparation(input_of(config), network)
+        find_lungs = engine.prepare(lung_blueprint(_sha256(lungs), lambda: lungs))
+    if lesions is not None:
+        find_lesions = engine.prepare(lesion_blueprint(_sha256(lesions), lambda: lesions))
+    return Preparation(input_of(config), find_lungs, find_lesions)
+
+
+def _sha256(network: nn.Module) -> str:
+    return weights_sha256(network.state_dict())
 
 
 def extract_features(
@@ -117,6 +157,7 @@ def extract_features(
     maps: Tensor | None = None
     sha256: list[str] = []
     found: list[bool] = []
+    lesions: list[NDArray[np.float32]] = []
     for batch in load_batches(samples, prepare, track):
         inputs = torch.stack([image.prepared.tensor for image in batch])
         features = torch.from_numpy(network.run(inputs.numpy())[0])
@@ -125,9 +166,10 @@ def extract_features(
         maps[len(sha256) : len(sha256) + len(batch)] = features
         sha256 += [image.sha256 for image in batch]
         found += [image.prepared.shows_lungs for image in batch]
+        lesions += [image.prepared.lesions for image in batch if image.prepared.lesions is not None]
     if maps is None:
         raise ValueError("no images to extract features from")
-    return FeatureSet(maps, sha256, found)
+    return FeatureSet(maps, sha256, found, np.stack(lesions) if lesions else None)
 
 
 def _allocate(shape: tuple[int, ...], budget: int) -> Tensor:

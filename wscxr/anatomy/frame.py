@@ -39,9 +39,14 @@ class Frame:
         return cls(0, 0, width, height, width, height)
 
     @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing of the picture is outside."""
-        return (self.left, self.top, self.right, self.bottom) == (0, 0, self.width, self.height)
+        return self.box == (0, 0, self.width, self.height)
 
     def to_radiograph(
         self, values: NDArray[np.float32], shape: tuple[int, int], outside: float

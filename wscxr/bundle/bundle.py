@@ -33,6 +33,7 @@ from wscxr.imaging import DicomRules, Radiograph, Source, open_source
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.detector import Detector
 from wscxr.model.features import feature_blueprint
+from wscxr.model.lesions import lesion_blueprint
 from wscxr.model.ood import OodScorer
 from wscxr.prediction import Prediction
 
@@ -72,6 +73,9 @@ class Bundle:
     lungs
         The network that finds the lungs, where the manifest describes a detector that looks at
         their box; None otherwise.
+    lesions
+        The network that finds lesions, where the manifest describes a detector that hears it;
+        None otherwise.
     card
         Its model card, Markdown.
     path
@@ -96,15 +100,18 @@ class Bundle:
         *,
         networks: Callable[[], Networks],
         lungs: Network | None = None,
+        lesions: Network | None = None,
         card: str = "",
         path: Path | None = None,
     ) -> None:
         if (lungs is not None) != (manifest.align is Align.LUNGS):
             raise ValueError("a lung network belongs to a bundle that looks at the lungs' box")
+        if (lesions is None) != (manifest.lesions is None):
+            raise ValueError("a lesion network belongs to a bundle that hears it")
         self.manifest = manifest
         self.detector = detector
         self.ood = None if ood is None else ood.to(detector.device).eval()
-        self._preparation = Preparation(manifest.input, lungs)
+        self._preparation = Preparation(manifest.input, lungs, lesions)
         self._networks = networks
         self.card = card
         self.engine: EngineIdentity = detector.engine.identity
@@ -173,6 +180,10 @@ class Bundle:
             if manifest.align is Align.LUNGS:
                 sha256 = manifest.files["lungs.safetensors"]
                 lungs = chosen.prepare(lung_blueprint(sha256, stored.load_lungs))
+            lesions = None
+            if manifest.lesions is not None:
+                sha256 = manifest.files["lesions.safetensors"]
+                lesions = chosen.prepare(lesion_blueprint(sha256, stored.load_lesions))
             head = manifest.head.build()
             head.load_state_dict(safetensors.torch.load(content["discriminator.safetensors"]))
             ood = None
@@ -192,6 +203,7 @@ class Bundle:
             # Read again when it is needed, which is seldom: the engine has what it needs.
             networks=lambda: StoredNetworks(manifest, read_files(path, manifest)),
             lungs=lungs,
+            lesions=lesions,
             card=card,
             path=path,
         )
@@ -305,11 +317,14 @@ class Bundle:
             From `prepare`; at least one.
         """
         features = self.detector.features(torch.stack([one.tensor for one in inputs]))
-        maps, scores = self.detector.detect_features(features)
+        maps, scores = (found.cpu().numpy() for found in self.detector.detect_features(features))
+        if (witness := self.manifest.lesions) is not None:
+            lesion_maps = [one.lesions for one in inputs if one.lesions is not None]
+            maps, scores = witness.join(scores, np.stack(lesion_maps))
         ood_scores = [None] * len(maps) if self.ood is None else self.ood(features).tolist()
         return [
             self._prediction(*values)
-            for values in zip(inputs, scores.tolist(), ood_scores, maps.cpu().numpy(), strict=True)
+            for values in zip(inputs, scores.tolist(), ood_scores, maps, strict=True)
         ]
 
     def _prediction(

@@ -76,6 +76,10 @@ _ALIGNED = """\
 | looks at | the box around both lung fields; the whole picture where no lungs are found |
 """
 
+_LESIONS = """\
+| second witness | a network that finds lesions, weight {lesions.weight:g}; it draws the map |
+"""
+
 _OOD = """\
 Every answer has an OOD score. Above 1 the image is unlike the training images, and its anomaly
   score means little: so it is with photographs, negatives, other parts of the body. A score of at
@@ -117,7 +121,8 @@ def model_card(manifest: BundleManifest, notes: str = "") -> str:
         population=""
         if manifest.population is None
         else f"| patients it is for | {manifest.population} |\n",
-        view=_ALIGNED if manifest.align is Align.LUNGS else "",
+        view=(_ALIGNED if manifest.align is Align.LUNGS else "")
+        + (_LESIONS.format(lesions=manifest.lesions) if manifest.lesions else ""),
         p=manifest.p,
         score_rule=manifest.score_rule,
         threshold=manifest.calibration.threshold,

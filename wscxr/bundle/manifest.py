@@ -26,6 +26,7 @@ from wscxr.imaging import InputConfig
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.calibration import Calibration
 from wscxr.model.heads import HeadConfig
+from wscxr.model.lesions import LesionWitness
 from wscxr.model.ood import OodConfig
 from wscxr.results.png import ColourScale
 
@@ -34,6 +35,7 @@ FileName = Literal[
     "ood.safetensors",
     "backbone.safetensors",
     "lungs.safetensors",
+    "lesions.safetensors",
     "golden.json",
     "MODEL_CARD.md",
 ]
@@ -191,6 +193,9 @@ class BundleManifest(_Part):
         How a map becomes an image-level score.
     head
         What scores a patch feature, and its shape.
+    lesions
+        How the detector hears the network that finds lesions, which is one of the files then; None
+        where it hears the head alone.
     ood
         Shape of the OOD scorer, which flags images unlike the training images; None in a bundle of
         schema 1 or 2.
@@ -218,6 +223,7 @@ class BundleManifest(_Part):
     p: PositiveInt
     score_rule: ScoreRule
     head: HeadConfig
+    lesions: LesionWitness | None = None
     ood: OodConfig | None
     population: Population | None = None
     calibration: Calibration

@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wscxr.anatomy import LungNetwork
 from wscxr.bundle.manifest import BundleManifest, FileName
 from wscxr.errors import WeightsError
 from wscxr.model.backbone import Backbone, build_backbone
+from wscxr.model.lesions import LesionNetwork
 from wscxr.model.weights import half_where_exact, weights_sha256
+
+N = TypeVar("N", bound=nn.Module)
 
 
 class Networks(Protocol):
@@ -24,6 +27,8 @@ class Networks(Protocol):
         Frozen trunk.
     lungs
         Finds the lungs; None where the detector looks at the whole picture.
+    lesions
+        Finds lesions; None where the detector hears its head alone.
     """
 
     @property
@@ -32,6 +37,9 @@ class Networks(Protocol):
     @property
     def lungs(self) -> LungNetwork | None: ...  # noqa: D102 - said above
 
+    @property
+    def lesions(self) -> LesionNetwork | None: ...  # noqa: D102 - said above
+
 
 @dataclass(frozen=True)
 class TrainedNetworks:
@@ -39,6 +47,7 @@ class TrainedNetworks:
 
     backbone: Backbone
     lungs: LungNetwork | None
+    lesions: LesionNetwork | None = None
 
 
 class StoredNetworks:
@@ -74,11 +83,22 @@ class StoredNetworks:
         """Finds the lungs; None where the detector looks at the whole picture."""
         return self.load_lungs() if "lungs.safetensors" in self._content else None
 
+    @cached_property
+    def lesions(self) -> LesionNetwork | None:
+        """Finds lesions; None where the detector hears its head alone."""
+        return self.load_lesions() if "lesions.safetensors" in self._content else None
+
     def load_lungs(self) -> LungNetwork:
         """Load the network that finds the lungs; a bundle without one raises KeyError."""
-        lungs = LungNetwork()
-        lungs.load_state_dict(safetensors.torch.load(self._content["lungs.safetensors"]))
-        return lungs.eval()
+        return self._load(LungNetwork(), "lungs.safetensors")
+
+    def load_lesions(self) -> LesionNetwork:
+        """Load the network that finds lesions; a bundle without one raises KeyError."""
+        return self._load(LesionNetwork(), "lesions.safetensors")
+
+    def _load(self, network: N, name: FileName) -> N:
+        network.load_state_dict(safetensors.torch.load(self._content[name]))
+        return network.eval()
 
 
 def network_files(networks: Networks, *, embed_backbone: bool) -> dict[FileName, bytes]:
@@ -86,6 +106,8 @@ def network_files(networks: Networks, *, embed_backbone: bool) -> dict[FileName,
     files: dict[FileName, bytes] = {}
     if (lungs := networks.lungs) is not None:
         files["lungs.safetensors"] = _compact(lungs.state_dict())
+    if (lesions := networks.lesions) is not None:
+        files["lesions.safetensors"] = _compact(lesions.state_dict())
     if embed_backbone:
         files["backbone.safetensors"] = _compact(networks.backbone.weights())
     return files

@@ -148,7 +148,8 @@ _LEAST = 1e-6
 
 
 def _means(lesion_maps: NDArray[np.float32]) -> NDArray[np.float64]:
-    return lesion_maps.mean(axis=(1, 2), dtype=np.float64)
+    means: NDArray[np.float64] = lesion_maps.mean(axis=(1, 2), dtype=np.float64)
+    return means
 
 
 def lesion_map(

@@ -22,7 +22,7 @@ _TOP, _LOWER = 0.5, 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Chest:
+class NormalChest:
     """A normal radiograph in its frame.
 
     Attributes

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.data.images import in_batches, open_radiograph
-from training.pretraining.lesions.chest import Chest, between
+from training.pretraining.lesions.chest import NormalChest, between
 from wscxr.anatomy import find_lungs
 from wscxr.anatomy.lungs import MARGIN
 from wscxr.choices import Intensity
@@ -97,7 +97,7 @@ def load_frames(files: Sequence[Path], network: Network, track: Track = untracke
     return HeldFrames(pixels[:count], lungs[:count], len(files) - count, tuple(hashes))
 
 
-def draw_chest(frames: HeldFrames, number: int, rng: Generator) -> Chest:
+def draw_chest(frames: HeldFrames, number: int, rng: Generator) -> NormalChest:
     """Take one of the chests, in a frame that is a little off, as found ones are."""
     held = np.stack([frames.pixels[number], frames.lungs[number]]).astype(np.float32) / 255
     size = (1 + 2 * MARGIN) / (1 + 2 * _ROOM) * np.exp(between(rng, -1, 1) * _SHAKEN_SIZE)
@@ -115,4 +115,4 @@ def draw_chest(frames: HeldFrames, number: int, rng: Generator) -> Chest:
         torch.from_numpy(held)[None], grid, padding_mode="border", align_corners=False
     )
     pixels, lungs = found[0].numpy()
-    return Chest(pixels, lungs)
+    return NormalChest(pixels, lungs)

@@ -8,7 +8,14 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from training.pretraining.lesions.chest import Chest, Picture, between, log_between, single, step
+from training.pretraining.lesions.chest import (
+    NormalChest,
+    Picture,
+    between,
+    log_between,
+    single,
+    step,
+)
 
 _FINER = 3
 """Devices are drawn so much larger and scaled down, for smooth lines."""
@@ -17,7 +24,7 @@ _SHARES = {"tube": 0.25, "lead": 0.15, "box": 0.06, "clip": 0.12, "letter": 0.3}
 _BREAST, _FOLD, _COVER = 0.3, 0.2, 0.1
 
 
-def add_devices(chest: Chest, rng: Generator) -> Picture:
+def add_devices(chest: NormalChest, rng: Generator) -> Picture:
     """Lay tubes, leads, pacemakers, clips and letters over a chest.
 
     Returns
@@ -49,7 +56,7 @@ def add_devices(chest: Chest, rng: Generator) -> Picture:
     return single(chest.pixels + devices * (1.05 - 0.5 * chest.pixels))
 
 
-def add_soft_tissue(chest: Chest, rng: Generator) -> Picture:
+def add_soft_tissue(chest: NormalChest, rng: Generator) -> Picture:
     """Breasts, folds of skin and cloth, and a sheet's edge: faint, large, and not in the lungs."""
     pixels = chest.pixels
     if rng.random() < _BREAST:
@@ -72,7 +79,7 @@ def add_soft_tissue(chest: Chest, rng: Generator) -> Picture:
     return single(pixels)
 
 
-def expose(chest: Chest, rng: Generator) -> Picture:
+def expose(chest: NormalChest, rng: Generator) -> Picture:
     """Another exposure, a turned patient, another sharpness, noise, and a collimated border."""
     pixels = chest.pixels
     side_light = 0.15 * rng.standard_normal() * (chest.columns - 0.5)
@@ -98,7 +105,7 @@ def expose(chest: Chest, rng: Generator) -> Picture:
     return single(pixels)
 
 
-def _across(chest: Chest, rng: Generator) -> Picture:
+def _across(chest: NormalChest, rng: Generator) -> Picture:
     """Signed distance from a random line, bent a little."""
     angle, offset = between(rng, 0, 2 * np.pi), between(rng, -0.35, 0.35)
     down, right = chest.rows - 0.5, chest.columns - 0.5

@@ -9,14 +9,21 @@ import numpy as np
 from numpy.random import Generator
 from scipy import ndimage
 
-from training.pretraining.lesions.chest import Chest, Picture, between, log_between, single, step
+from training.pretraining.lesions.chest import (
+    NormalChest,
+    Picture,
+    between,
+    log_between,
+    single,
+    step,
+)
 
 Painted = tuple[Picture, Picture]
-Lesion = Callable[[Chest, Chest, Generator], Painted]
+Lesion = Callable[[NormalChest, NormalChest, Generator], Painted]
 """Takes the chest, another one, and the random stream."""
 
 
-def consolidation(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def consolidation(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """One to three opacities with ragged, soft edges, mostly within the lungs."""
     region = np.zeros_like(chest.pixels)
     for _number in range(int(rng.choice([1, 1, 1, 2, 3]))):
@@ -38,7 +45,7 @@ def consolidation(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return _dense(chest, region, rng, between(rng, 0.2, 1.0))
 
 
-def band(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def band(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """A plate of collapsed lung: a long, thin opacity, mostly lying flat in the lower half."""
     row, column = chest.place(rng)
     radii = between(rng, 0.08, 0.25), between(rng, 0.008, 0.03)
@@ -47,7 +54,7 @@ def band(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return _dense(chest, shape * chest.lungs, rng, between(rng, 0.3, 0.9))
 
 
-def nodules(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def nodules(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """One to many round spots, from a grain to a mass."""
     count = int(rng.choice([1, 1, 2, 4, 10]))
     largest = 0.14 if count <= 2 else 0.05
@@ -61,7 +68,7 @@ def nodules(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return _dense(chest, region, rng, between(rng, 0.3, 1.0))
 
 
-def zone(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def zone(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """A lobe or a whole lung without air, bounded by its pleura; up to a white half."""
     lung = chest.lung(int(rng.integers(2)))
     kind = rng.random()
@@ -79,7 +86,7 @@ def zone(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return _dense(chest, single(region), rng, between(rng, 0.3, 1.0))
 
 
-def diffuse(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def diffuse(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """Haze in both lungs: patchy, even, around the hila, or growing downwards."""
     lungs = chest.smooth(chest.lungs, 0.015)
     kind = int(rng.integers(4))
@@ -97,11 +104,11 @@ def diffuse(chest: Chest, _: Chest, rng: Generator) -> Painted:
     region = (part.clip(0, 1) * lungs).astype(np.float32)
     painted, region = _dense(chest, region, rng, between(rng, 0.2, 0.9))
     if rng.random() < 0.5:
-        return _net(Chest(painted, chest.lungs), region, rng, 0.1)
+        return _net(NormalChest(painted, chest.lungs), region, rng, 0.1)
     return painted, region
 
 
-def interstitial(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def interstitial(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """A net of fine lines, or grains, in both lungs or a zone of them."""
     lungs = chest.smooth(chest.lungs, 0.01)
     if rng.random() < 0.6:
@@ -112,7 +119,7 @@ def interstitial(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return _net(chest, lungs.astype(np.float32), rng, 0.22)
 
 
-def effusion(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def effusion(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """Fluid at the bottom of one or both pleural spaces.
 
     It blunts the costophrenic angle, rises to a meniscus at the chest wall, and layers out behind
@@ -146,7 +153,7 @@ def effusion(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return _dense(chest, single(region), rng, amount)
 
 
-def big_heart(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def big_heart(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """The heart reaches into the lungs, mostly on the picture's right; or a wide mediastinum."""
     if rng.random() < 0.75:
         centre = between(rng, 0.68, 0.8), chest.middle + between(rng, 0.02, 0.1)
@@ -166,7 +173,7 @@ def big_heart(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return chest.densify(region, amount, detail=detail, level=level), region
 
 
-def pneumothorax(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def pneumothorax(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """Air between lung and chest wall: no vessels, darker, and the lung's edge a fine line."""
     side = int(rng.integers(2))
     lung = chest.lung(side)
@@ -188,7 +195,7 @@ def pneumothorax(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return single(painted), single(region)
 
 
-def bulla(chest: Chest, _: Chest, rng: Generator) -> Painted:
+def bulla(chest: NormalChest, _: NormalChest, rng: Generator) -> Painted:
     """A dark, empty space, sometimes with a wall or a fluid level: emphysema, cavity, abscess."""
     radius = log_between(rng, 0.03, 0.15)
     radii = radius * between(rng, 0.7, 1.4), radius
@@ -210,7 +217,7 @@ def bulla(chest: Chest, _: Chest, rng: Generator) -> Painted:
     return single(painted), region
 
 
-def foreign(chest: Chest, other: Chest, rng: Generator) -> Painted:
+def foreign(chest: NormalChest, other: NormalChest, rng: Generator) -> Painted:
     """A patch of another chest from another place, joined seamlessly.
 
     After NSA (Schlueter et al., arXiv 2109.15222); its mean brightness comes along, or does not.
@@ -251,7 +258,7 @@ LESIONS: dict[Lesion, float] = {
 """How often each is painted."""
 
 
-def _dense(chest: Chest, region: Picture, rng: Generator, amount: float) -> Painted:
+def _dense(chest: NormalChest, region: Picture, rng: Generator, amount: float) -> Painted:
     level = chest.tissue * between(rng, 0.9, 1.15)
     detail = between(rng, 0.1, 0.9)
     painted = chest.densify(region, amount, detail=detail, level=level)
@@ -261,7 +268,7 @@ def _dense(chest: Chest, region: Picture, rng: Generator, amount: float) -> Pain
     return single(painted), region
 
 
-def _net(chest: Chest, region: Picture, rng: Generator, strongest: float) -> Painted:
+def _net(chest: NormalChest, region: Picture, rng: Generator, strongest: float) -> Painted:
     """Where smooth noise changes its sign there are lines, which join to a net."""
     scale = int(rng.integers(14, 36))
     waves = chest.noise(rng, min(scale, chest.side // 3))

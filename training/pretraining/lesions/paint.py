@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy import ndimage
 
-from training.pretraining.lesions.chest import Chest, Picture, between, single
+from training.pretraining.lesions.chest import NormalChest, Picture, between, single
 from training.pretraining.lesions.innocent import add_devices, add_soft_tissue, expose
 from training.pretraining.lesions.lesions import LESIONS
 
@@ -16,7 +16,7 @@ _PRESENT = 0.15
 
 
 def paint(
-    chest: Chest, other: Chest, rng: Generator, *, lesion_share: float
+    chest: NormalChest, other: NormalChest, rng: Generator, *, lesion_share: float
 ) -> tuple[Picture, Picture]:
     """Paint one training picture.
 
@@ -37,7 +37,7 @@ def paint(
         Grey values in [0, 1], stretched as the network's input is, and the target in [0, 1]: how
         much a lesion changed each place.
     """
-    chest = Chest(add_soft_tissue(chest, rng), chest.lungs)
+    chest = NormalChest(add_soft_tissue(chest, rng), chest.lungs)
     target = np.zeros_like(chest.pixels)
     if rng.random() < lesion_share:
         kinds, shares = list(LESIONS), np.array(list(LESIONS.values()))
@@ -45,8 +45,8 @@ def paint(
         for number in rng.choice(len(kinds), count, p=shares / shares.sum()):
             painted, region = kinds[number](chest, other, rng)
             target = np.maximum(target, _change(chest.pixels, painted, region))
-            chest = Chest(painted, chest.lungs)
-    chest = Chest(add_devices(chest, rng), chest.lungs)
+            chest = NormalChest(painted, chest.lungs)
+    chest = NormalChest(add_devices(chest, rng), chest.lungs)
     return stretch(expose(chest, rng), between(rng, 0, 0.02)), target
 
 

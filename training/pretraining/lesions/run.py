@@ -108,7 +108,9 @@ def pretrain_lesions(
         unlabelled=len(others),
         without_lungs=normal.without_lungs + others.without_lungs,
         loss=sum(last) / len(last),
-        data_sha256=hashlib.sha256("".join(sorted(normal.sha256 + others.sha256)).encode()).hexdigest(),
+        data_sha256=hashlib.sha256(
+            "".join(sorted(normal.sha256 + others.sha256)).encode()
+        ).hexdigest(),
         config=config,
         version=__version__,
     )

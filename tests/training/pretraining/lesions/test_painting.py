@@ -3,7 +3,7 @@ import pytest
 
 from tests.training.pretraining.lesions.chests import SIDE, chest, mean, stream
 from training.pretraining.lesions import lesions
-from training.pretraining.lesions.chest import Chest
+from training.pretraining.lesions.chest import NormalChest
 from training.pretraining.lesions.innocent import add_devices, add_soft_tissue, expose
 from training.pretraining.lesions.lesions import LESIONS, Lesion
 from training.pretraining.lesions.paint import paint, stretch
@@ -98,7 +98,7 @@ def test_devices_only_brighten() -> None:
 
 def test_soft_tissue_and_exposure_stay_finite() -> None:
     for seed in SEEDS:
-        with_tissue = Chest(add_soft_tissue(chest(seed), stream(seed)), chest(seed).lungs)
+        with_tissue = NormalChest(add_soft_tissue(chest(seed), stream(seed)), chest(seed).lungs)
         assert np.isfinite(expose(with_tissue, stream(seed))).all()
 
 
