@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision.models import resnet18
 
 from training.methods.fitting import checkpoint_steps, draw
-from training.paper.network import Budget, ImageScorer, Network, OnScorer
+from training.paper.network import Budget, ImageScorer, OnScorer, PictureMethod
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
 
@@ -166,7 +166,7 @@ _MOMENTUM = 0.9
 _EMBEDDED_TOGETHER = 64
 
 
-class CutPaste(Network):
+class CutPaste(PictureMethod):
     """CutPaste, 3-way (Li et al., CVPR 2021, arXiv 2104.04015).
 
     A ResNet-18 learns which images are normal, have a patch pasted in, or a scar; then a Gaussian
@@ -216,7 +216,7 @@ class CutPaste(Network):
         track: Track = untracked,
         on_checkpoint: OnScorer | None = None,
     ) -> ImageScorer:
-        """Train on the normal images, and fit the density to them; see `Network.fit`."""
+        """Train on the normal images, and fit the density to them; see `PictureMethod.fit`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = _Network()

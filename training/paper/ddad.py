@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from training.methods.fitting import checkpoint_steps, draw
-from training.paper.network import Budget, ImageScorer, Network, OnScorer
+from training.paper.network import Budget, ImageScorer, OnScorer, PictureMethod
 from wscxr.device import one_thread
 from wscxr.errors import ConfigError
 from wscxr.progress import Track, untracked
@@ -151,7 +151,7 @@ def _reconstruct(module: nn.ModuleList, images: Tensor) -> tuple[Tensor, Tensor]
     return torch.stack(reconstructions), variance.sqrt()
 
 
-class Ddad(Network):
+class Ddad(PictureMethod):
     """Dual-distribution discrepancy with the AE-U backbone.
 
     Y. Cai et al., *Dual-Distribution Discrepancy for Anomaly Detection in Chest X-Rays*, MICCAI

@@ -32,7 +32,7 @@ class Budget(StrEnum):
     """The setting of the method's paper, for a GPU."""
 
 
-class Network(BaseModel, ABC):
+class PictureMethod(BaseModel, ABC):
     """Settings of one compared method, and how it learns.
 
     A subclass has a field ``name`` of one literal value, and ``size``, the side of its input.
@@ -51,7 +51,7 @@ class Network(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def within(cls, budget: Budget) -> "Network":
+    def within(cls, budget: Budget) -> "PictureMethod":
         """The settings for a budget."""
 
     @abstractmethod

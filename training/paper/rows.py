@@ -14,7 +14,7 @@ from training.methods.settings import (
 )
 from training.paper.cutpaste import CutPaste
 from training.paper.ddad import Ddad
-from training.paper.network import Budget, Network
+from training.paper.network import Budget, PictureMethod
 from training.paper.squid import Squid
 
 
@@ -56,7 +56,7 @@ class Row:
 
     name: str
     title: str
-    method: Method | Network
+    method: Method | PictureMethod
     ks: tuple[int, ...]
     published: dict[int, str]
     archive: float | None = None

@@ -18,7 +18,7 @@ from training.data.samples import Label, Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
 from training.methods.settings import Method
 from training.paper.dataset import TableData
-from training.paper.network import ImageScorer, Network
+from training.paper.network import ImageScorer, PictureMethod
 from training.paper.protocols import Record, RecordStore, Snapshot, judge
 from training.paper.rows import Row
 from training.unlabelled.fitting import fit_with_archive
@@ -139,7 +139,7 @@ class Runner:
                 self._run(run, pictures[method.size], method)
         return [record for run in runs if (record := self._read(run)) is not None]
 
-    def _run(self, run: Run, gather: "Gather", method: Method | Network) -> None:
+    def _run(self, run: Run, gather: "Gather", method: Method | PictureMethod) -> None:
         split = self._split(run)
         normal, calibration, anomaly, test = map(
             gather, (split.normal, split.calibration, split.anomaly, self._data.test)
@@ -195,7 +195,7 @@ class Runner:
 
     def _train_network(
         self,
-        network: Network,
+        network: PictureMethod,
         normal: Tensor,
         anomaly: Tensor,
         judged: tuple[Tensor, Tensor],

@@ -18,7 +18,7 @@ from training.evaluation.evaluate import evaluate
 from training.methods.fitting import CHECKPOINTS
 from training.methods.settings import PositionalWscxr, Wscxr
 from training.paper.dataset import TableData, read_table_data
-from training.paper.network import Budget, ImageScorer, Network, OnScorer
+from training.paper.network import Budget, ImageScorer, OnScorer, PictureMethod
 from training.paper.protocols import Record, RecordStore
 from training.paper.rows import Row
 from training.paper.runs import Run, Runner
@@ -35,7 +35,7 @@ METHOD = Wscxr(hidden=(8,), steps=20, batch_size=64)
 ROW = Row("wscxr", "WSCXR", METHOD, (2, 3), {})
 
 
-class Brightness(Network):
+class Brightness(PictureMethod):
     """The simplest network there is: the mean, less that of the training images, in two steps."""
 
     uses_anomalies: ClassVar[bool] = True

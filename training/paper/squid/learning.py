@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.utils.data import BatchSampler, RandomSampler
 
 from training.methods.fitting import checkpoint_steps
-from training.paper.network import Budget, ImageScorer, Network, OnScorer
+from training.paper.network import Budget, ImageScorer, OnScorer, PictureMethod
 from training.paper.squid.memory import KEPT
 from training.paper.squid.networks import GRID, LEVELS, Critic, Generator, Rebuilt
 from wscxr.device import one_thread
@@ -229,7 +229,7 @@ class RealismScorer:
         return torch.sigmoid((self._mean - self.logits(images)) / self._std)
 
 
-class Squid(Network):
+class Squid(PictureMethod):
     """SQUID (Xiang et al., CVPR 2023, arXiv 2111.13495).
 
     A generator rebuilds the image from patterns of normal images that it keeps for each place; a

@@ -26,7 +26,7 @@ class ObjectiveName(StrEnum):
     """The sum of these two."""
 
 
-class View(BaseModel):
+class RandomView(BaseModel):
     """How a view of a radiograph is drawn.
 
     Attributes
@@ -78,7 +78,9 @@ class PretrainConfig(BaseModel):
     image_size: int = Field(
         default=192, ge=32, le=2048, description="Side of radiographs held in memory, px."
     )
-    view: View = Field(default=View(), description="How views of a radiograph are drawn.")
+    view: RandomView = Field(
+        default=RandomView(), description="How views of a radiograph are drawn."
+    )
     objective: ObjectiveName = Field(
         default=ObjectiveName.BOTH,
         description="What training minimises: VICReg on mean features (global), on patches of one "

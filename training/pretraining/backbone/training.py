@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.pretraining.backbone.config import PretrainConfig, View
+from training.pretraining.backbone.config import PretrainConfig, RandomView
 from training.pretraining.backbone.objectives import Objective
 from training.pretraining.backbone.views import Pictures, draw_views
 from training.pretraining.precision import multiplies_bf16
@@ -43,7 +43,7 @@ class Probe(BaseModel):
 
 @torch.no_grad()
 def probe(
-    trunk: Callable[[Tensor], Tensor], pictures: Tensor, view: View, batch_size: int
+    trunk: Callable[[Tensor], Tensor], pictures: Tensor, view: RandomView, batch_size: int
 ) -> Probe:
     """Measure a network in evaluation mode.
 

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from training.data.images import in_batches, open_radiograph
 from training.data.samples import read_rows
-from training.pretraining.backbone.config import View
+from training.pretraining.backbone.config import RandomView
 from wscxr.choices import Intensity
 from wscxr.errors import DataError, NotEnoughImages
 from wscxr.imaging import find_images, to_unit_range
@@ -140,7 +140,9 @@ class Views:
     frames: Tensor
 
 
-def draw_views(pictures: Tensor, view: View, generator: torch.Generator) -> tuple[Views, Views]:
+def draw_views(
+    pictures: Tensor, view: RandomView, generator: torch.Generator
+) -> tuple[Views, Views]:
     """Draw two views of each radiograph.
 
     Parameters
@@ -162,7 +164,9 @@ def draw_views(pictures: Tensor, view: View, generator: torch.Generator) -> tupl
     return first, second
 
 
-def _one_view(pictures: Tensor, frames: Tensor, view: View, generator: torch.Generator) -> Views:
+def _one_view(
+    pictures: Tensor, frames: Tensor, view: RandomView, generator: torch.Generator
+) -> Views:
     frames = frames.to(pictures.device)
     grid = functional.affine_grid(
         frames, [len(pictures), 1, view.size, view.size], align_corners=False
@@ -171,7 +175,7 @@ def _one_view(pictures: Tensor, frames: Tensor, view: View, generator: torch.Gen
     return Views(_expose(_mark(cut, generator), generator), frames)
 
 
-def _frames(view: View, centre: Tensor, mirror: Tensor, generator: torch.Generator) -> Tensor:
+def _frames(view: RandomView, centre: Tensor, mirror: Tensor, generator: torch.Generator) -> Tensor:
     count = len(mirror)
     low, high = view.scale
     scale = low + (high - low) * torch.rand(count, generator=generator)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers import CPU
-from training.pretraining.backbone.config import PretrainConfig, View
+from training.pretraining.backbone.config import PretrainConfig, RandomView
 from training.pretraining.backbone.run import Pretrained, pretrain
 from training.pretraining.backbone.views import find_unlabelled
 from wscxr.progress import Track, untracked
@@ -19,7 +19,7 @@ def config(**changes: Any) -> PretrainConfig:
         "backbone": "resnet18",
         "layer": "layer1",
         "image_size": 48,
-        "view": View(size=32),
+        "view": RandomView(size=32),
         "epochs": EPOCHS,
         "batch_size": 4,
     }

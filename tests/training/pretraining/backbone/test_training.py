@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.helpers import CPU, gaussian
 from tests.training.pretraining.backbone.runs import STEPS, config
 from training.pretraining.backbone import training as module
-from training.pretraining.backbone.config import View
+from training.pretraining.backbone.config import RandomView
 from training.pretraining.backbone.training import Training, effective_rank, probe
 from training.pretraining.backbone.views import Pictures, Views
 from wscxr.errors import ConfigError, WeightsError
@@ -82,7 +82,7 @@ def test_a_backbone_that_cannot_be_used(tmp_path: Path) -> None:
         training(weights=str(tmp_path / "w.safetensors"))
 
 
-VIEW = View(size=32)
+VIEW = RandomView(size=32)
 
 
 def images(count: int = 9) -> Tensor:
@@ -120,7 +120,7 @@ def as_channels(pixels: Tensor) -> Tensor:
     return pixels.flatten(1)[:, :, None, None]
 
 
-def alike(batch: Tensor, _view: View, _generator: torch.Generator) -> tuple[Views, Views]:
+def alike(batch: Tensor, _view: RandomView, _generator: torch.Generator) -> tuple[Views, Views]:
     frames = torch.eye(2, 3).expand(len(batch), -1, -1)
     return Views(batch, frames), Views(0.9 * batch, frames)
 
@@ -148,7 +148,7 @@ def test_the_views_are_always_the_same_ones() -> None:
     torch.rand(3)
     assert probe(trunk, images(), VIEW, batch_size=4) == one
     assert 1 <= one.rank <= 3
-    assert one != probe(trunk, images(), View(size=48), batch_size=4)
+    assert one != probe(trunk, images(), RandomView(size=48), batch_size=4)
 
 
 def test_no_gradient_is_kept() -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from tests.helpers import encode, noise
 from training.pretraining.backbone import views
-from training.pretraining.backbone.config import View
+from training.pretraining.backbone.config import RandomView
 from training.pretraining.backbone.objectives import matched_patches
 from training.pretraining.backbone.views import Views, draw_views, find_unlabelled, load_pictures
 from wscxr.errors import DataError, NotEnoughImages, SampleListError
@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_read_is_named(archive: Path) -> None:
         load_pictures(find_unlabelled([table(archive, "path\ngone.png\n")]), 16)
 
 
-VIEW = View(size=32)
+VIEW = RandomView(size=32)
 SIDE = 64
 
 
@@ -182,7 +182,7 @@ def test_both_views_are_mirrored_or_neither_is() -> None:
 
 
 def test_crops_keep_the_size_asked_for_and_lie_within_the_radiograph() -> None:
-    view = View(size=32, scale=(0.6, 0.8))
+    view = RandomView(size=32, scale=(0.6, 0.8))
     for drawn in draw_views(pictures(300), view, stream()):
         sides = torch.linalg.vector_norm(drawn.frames[:, :, :2], dim=1)
         assert sides.amin() > 0.6 * 0.8
@@ -260,4 +260,4 @@ def test_markers_are_bright_and_lie_at_the_edge() -> None:
 )
 def test_settings_of_a_view_that_make_no_sense(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        View.model_validate(settings)
+        RandomView.model_validate(settings)
