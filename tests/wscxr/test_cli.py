@@ -106,6 +106,8 @@ def test_every_setting_can_be_given_as_an_option(phantoms: Path, tmp_path: Path)
         ],
         *[
             "--align=lungs",
+            "--lesions=cxr",
+            "--lesion-weight=2",
             "--score-rule=top-tenth",
             "--intensity=full-range",
             "--learning-rate=0.01",
@@ -121,6 +123,8 @@ def test_every_setting_can_be_given_as_an_option(phantoms: Path, tmp_path: Path)
     expected: dict[str, object] = {
         "align": "lungs",
         "lungs": "cxr",
+        "lesions": "cxr",
+        "lesion_weight": 2.0,
         "layers": ["layer1", "layer2"],
         "method": {
             "name": "wscxr",
