@@ -15,7 +15,7 @@ RUN python3 -m venv /opt/tools \
     && /opt/tools/bin/pip install --no-cache-dir uv==0.13.9 cyclonedx-bom==7.5.0 \
     && python3 -m venv --without-pip /opt/wscxr
 WORKDIR /src
-# Every package but PyTorch and what it brings, each file checked against its hash (`make lock`).
+# Every package but PyTorch, what it brings and what one image alone has, each file checked against its hash (`make lock`).
 COPY requirements-image.txt ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     /opt/tools/bin/uv pip install --python /opt/wscxr/bin/python --compile-bytecode \
@@ -31,7 +31,7 @@ COPY scripts/image_install.sh ./
 # the index in use has, which is a CUDA build on PyPI.
 FROM source AS serve-packages
 ARG TORCH_BACKEND=cpu
-RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,postgres]'
+RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,openvino,postgres]'
 
 FROM source AS gpu-packages
 ARG TORCH_BACKEND=cu132
@@ -44,7 +44,7 @@ RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,train
 # Ray's dashboard is what takes a job.
 FROM source AS archive-packages
 ARG TORCH_BACKEND=cpu
-RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,ray]' 'ray[default]'
+RUN --mount=type=cache,target=/root/.cache/uv sh image_install.sh '.[dicom,openvino,ray]' 'ray[default]'
 
 FROM ${BASE_IMAGE} AS runtime
 RUN groupadd --gid 10001 wscxr \

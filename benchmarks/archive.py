@@ -20,7 +20,6 @@ from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
-import torch
 
 import wscxr
 from benchmarks.common import console, run_wscxr
@@ -212,13 +211,16 @@ def engine(given: argparse.Namespace, files: Path) -> float:
     command = [sys.executable, "-m", "benchmarks.archive", "--bundle", str(given.bundle)]
     command += ["--engine", given.engine, "--precision", given.precision]
     command += ["--engine-process", str(files), str(given.images // given.processes)]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(given.processes)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+        for _ in range(given.processes)
+    ]
     return sum(float(process.communicate()[0]) for process in running)
 
 
 def engine_process(loaded: Bundle, files: Path, images: int) -> None:
     """Read, prepare and compute, and print images a second; nothing is written or sent."""
-    torch.set_num_threads(1)
     paths = islice(sorted(files.rglob("*.png")), images)
     started = time.perf_counter()
     done = 0

@@ -1,6 +1,7 @@
 """A scoring process, as the program that uses it sees it."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import deque
@@ -113,8 +114,13 @@ class ScoringProcess:
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "service.archive.child"]
+        # Both engines, and whatever else computes, keep to it.
+        threads = {"OMP_NUM_THREADS": str(self._plan.threads)}
         self._process = subprocess.Popen(  # noqa: S603 - this very program
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | threads,
         )
         self._stdin = cast("IO[bytes]", self._process.stdin)
         self._stdout = cast("IO[bytes]", self._process.stdout)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 import wscxr
 from service.archive.errors import UnreadableFile
@@ -70,7 +69,6 @@ class Scorer:
     """
 
     def __init__(self, plan: Plan, read: Read) -> None:
-        torch.set_num_threads(plan.threads)
         self._bundle = wscxr.load(plan.bundle, plan.device, plan.engine, plan.precision)
         self.by = ScoredBy(self._bundle.identity, self._bundle.engine)
         self._rules = DicomRules(lateral=LateralRule(plan.lateral))
