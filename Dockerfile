@@ -24,6 +24,7 @@ COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
 COPY wscxr wscxr
 COPY training training
 COPY service service
+COPY model_store/cxr-adult model_store/cxr-adult
 COPY model_store/cxr-pediatric-pneumonia model_store/cxr-pediatric-pneumonia
 COPY scripts/image_install.sh ./
 

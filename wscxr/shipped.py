@@ -1,12 +1,12 @@
-"""The bundle that comes with the project, and the backbone inside it."""
+"""The bundles that come with the project, and the backbone inside the default one."""
 
 from importlib.resources import files
 from pathlib import Path
 
 from wscxr.errors import BundleNotFound, WeightsUnavailable
 
-BUNDLE = Path("cxr-pediatric-pneumonia") / "1"
-"""Its place in the model store."""
+BUNDLE = Path("cxr-pediatric-pneumonia") / "2"
+"""Place of the default one in the model store."""
 
 ARCHITECTURE = "regnet_x_400mf"
 """Its backbone's architecture."""
@@ -25,7 +25,7 @@ def model_store() -> Path:
 
 
 def default_bundle() -> Path:
-    """The folder of the bundle that ships.
+    """The folder of the default bundle, one of those that ship.
 
     Raises
     ------

@@ -236,8 +236,8 @@ def test_without_a_model_store_it_serves_the_default_bundle(project: Served) -> 
 
     try:
         wait_for(answers)
-        [model] = httpx.get(f"http://127.0.0.1:{port}/v1/models").json()["models"]
-        assert model["name"] == "cxr-pediatric-pneumonia"
+        models = httpx.get(f"http://127.0.0.1:{port}/v1/models").json()["models"]
+        assert [model["name"] for model in models] == ["cxr-adult", "cxr-pediatric-pneumonia"]
     finally:
         project.command("rm", "--force", container)
 

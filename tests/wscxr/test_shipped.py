@@ -25,7 +25,7 @@ def test_it_loads_and_scores() -> None:
     bundle = wscxr.load(device="cpu")
     assert bundle.identity == Bundle.load(BUNDLE, CPU).identity
     assert bundle.identity.name == "cxr-pediatric-pneumonia"
-    assert bundle.identity.version == "1"
+    assert bundle.identity.version == "2"
     prediction = bundle.predict(radiograph())
     # A gradient with a blob is no chest X-ray.
     assert prediction.out_of_distribution
@@ -39,11 +39,25 @@ def test_it_is_small_and_says_what_it_is() -> None:
         assert said in card
 
 
-def test_its_card_is_what_the_code_and_the_documentation_say() -> None:
-    notes = BUNDLE.parents[2] / "docs" / "explanation" / "default-bundle.md"
-    assert (BUNDLE / "MODEL_CARD.md").read_text() == model_card(
-        read_manifest(BUNDLE), notes.read_text()
+@pytest.mark.parametrize(
+    ("bundle", "page"),
+    [(shipped.BUNDLE, "default-bundle.md"), (Path("cxr-adult") / "1", "adult-bundle.md")],
+    ids=str,
+)
+def test_its_card_is_what_the_code_and_the_documentation_say(bundle: Path, page: str) -> None:
+    folder = BUNDLE.parents[1] / bundle
+    notes = BUNDLE.parents[2] / "docs" / "explanation" / page
+    assert (folder / "MODEL_CARD.md").read_text() == model_card(
+        read_manifest(folder), notes.read_text()
     )
+
+
+def test_the_adults_bundle_loads_and_scores() -> None:
+    bundle = wscxr.load(BUNDLE.parents[1] / "cxr-adult" / "1", device="cpu")
+    assert bundle.manifest.population is not None
+    assert bundle.manifest.population.holds(40)
+    assert not bundle.manifest.population.holds(4)
+    assert bundle.predict(radiograph()).out_of_distribution
 
 
 def test_training_looks_through_its_backbone_unless_told_otherwise() -> None:
@@ -78,9 +92,9 @@ def test_an_installation_has_it_inside_the_package(
     package = tmp_path / "site-packages" / "wscxr"
     package.mkdir(parents=True)
     monkeypatch.setattr(shipped, "files", lambda _: package)
-    with pytest.raises(WeightsUnavailable, match="lacks the bundle cxr-pediatric-pneumonia/1"):
+    with pytest.raises(WeightsUnavailable, match="lacks the bundle cxr-pediatric-pneumonia/2"):
         shipped.backbone_file()
-    with pytest.raises(BundleNotFound, match="lacks the bundle cxr-pediatric-pneumonia/1"):
+    with pytest.raises(BundleNotFound, match="lacks the bundle cxr-pediatric-pneumonia/2"):
         shipped.default_bundle()
     shutil.copytree(BUNDLE, package / "model_store" / shipped.BUNDLE)
     assert shipped.default_bundle() == package / "model_store" / shipped.BUNDLE
