@@ -1,10 +1,10 @@
 """The grey values of a radiograph, for whoever shows it on a screen."""
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from safetensors.numpy import save
 from starlette.responses import Response
 
@@ -12,7 +12,7 @@ from service.api.dependencies import (
     UPLOAD_ERRORS,
     AssumedDep,
     FileDep,
-    RegistryDep,
+    PipelineDep,
     while_connected,
 )
 from service.errors import InferenceFailed
@@ -49,19 +49,16 @@ class TensorsResponse(Response):
 )
 async def read_values(
     request: Request,
-    registry: RegistryDep,
+    pipeline: PipelineDep,
     data: FileDep,
     assume: AssumedDep,
-    model: Annotated[
-        str | None, Query(description="The model that looks for the lungs; as for predictions.")
-    ] = None,
 ) -> TensorsResponse:
     """Read one radiograph without scoring it: its grey values in full depth, and its lung fields.
 
     All numbers are little-endian; the format is described at
     <https://huggingface.co/docs/safetensors>.
     """
-    reading = registry.get(model).read(data, _encode, assume)
+    reading = pipeline.read(data, _encode, assume)
     return TensorsResponse(await while_connected(request, reading))
 
 
