@@ -59,7 +59,7 @@ def test_nothing_is_scored(client: httpx.Client, server: RunningServer) -> None:
 def test_bad_files_are_refused_as_by_predictions(client: httpx.Client) -> None:
     check_problem(post(client, b"no picture"), 415, "unsupported_format")
     check_problem(post(client, pictures.png()[:-40]), 422, "corrupt_image")
-    check_problem(client.post("/v1/radiograph?model=no"), 422, "missing_file")
+    check_problem(client.post("/v1/radiograph"), 422, "missing_file")
     answer = client.post("/v1/radiograph?model=no", files={"file": pictures.png()})
     check_problem(answer, 404, "model_not_found")
 
