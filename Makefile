@@ -56,7 +56,7 @@ docs: .venv/installed
 lock: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	printf '%s\n' 'torch; python_version < "3"' 'torchvision; python_version < "3"' \
-	    | $(BIN)/uv pip compile pyproject.toml --extra dicom --extra postgres --constraint constraints.txt --overrides - \
+	    | $(BIN)/uv pip compile pyproject.toml --extra dicom --extra openvino --extra postgres --constraint constraints.txt --overrides - \
 	        --universal --generate-hashes --no-emit-index-url --no-annotate --quiet \
 	        --custom-compile-command 'make lock' --output-file requirements-image.txt
 

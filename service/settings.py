@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         default="auto",
         description="What they compute in; auto: bfloat16 where the hardware multiplies it.",
     )
+    engine_cache: Path | None = Field(
+        default=None,
+        description="Folder of compiled networks, for a quicker start; only the service may write "
+        "there.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes any free one.")
     # On a CPU larger batches are no faster, and cost 60 MB of memory for each image more.

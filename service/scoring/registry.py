@@ -205,7 +205,12 @@ def load_bundles(settings: Settings) -> list[Bundle]:
     for path in paths:
         started = time.perf_counter()
         bundle = Bundle.load(
-            path, settings.device, settings.engine, settings.precision, trusted_keys=trusted
+            path,
+            settings.device,
+            settings.engine,
+            settings.precision,
+            cache=settings.engine_cache,
+            trusted_keys=trusted,
         )
         bundles.append(bundle)
         logger.info(
