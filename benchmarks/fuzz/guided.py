@@ -13,7 +13,7 @@ import atheris
 _TABLES = ["pydicom._dicom_dict", "pydicom._private_dict", "pydicom._uid_dict"]
 
 with atheris.instrument_imports(include=["pydicom", "wscxr.imaging"], exclude=_TABLES):
-    import wscxr.imaging.dicom  # noqa: F401 - the reader would load it later, unseen
+    import wscxr.imaging.dicom.reading  # noqa: F401 - the reader would load it later, unseen
     from benchmarks.fuzz.doors import read
 
 if __name__ == "__main__":

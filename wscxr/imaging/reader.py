@@ -160,7 +160,7 @@ def _not_blank(radiograph: Radiograph, side: int | None = None) -> Radiograph:
 
 def _read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules, admit: Admit) -> Radiograph:
     try:
-        from wscxr.imaging.dicom import read_dicom
+        from wscxr.imaging.dicom.reading import read_dicom
     except ModuleNotFoundError as error:
         raise UnsupportedFormat("DICOM files need the extra: pip install 'wscxr[dicom]'") from error
     return read_dicom(data, limits, rules, admit)
