@@ -13,6 +13,7 @@ from tests.dicom_files import dataset, written
 from tests.helpers import write_tiny_bundle
 from tests.service import pictures
 from tests.service.serving import (
+    PATIENCE_S,
     RunningServer,
     check_problem,
     make_settings,
@@ -29,12 +30,12 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     write_tiny_bundle(store / "children" / "1", population=Population(max_age=17))
     adults = Population(min_age=18)
     write_tiny_bundle(store / "adults" / "3", population=adults, ood_threshold=5e3)
-    with running(make_settings(store)) as started:
+    with running(make_settings(store, request_timeout_s=PATIENCE_S)) as started:
         yield started
 
 
 def post(server: RunningServer, data: bytes, query: str = "?model=auto") -> dict[str, Any]:
-    answer = httpx.post(f"{server.url}/v1/predict{query}", files={"file": data}, timeout=30)
+    answer = httpx.post(f"{server.url}/v1/predict{query}", files={"file": data}, timeout=PATIENCE_S)
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
@@ -81,18 +82,22 @@ def test_without_an_age_the_ood_scores_decide(two: RunningServer) -> None:
 
 
 def test_it_works_on_every_path_that_scores(two: RunningServer) -> None:
-    drawn = httpx.post(f"{two.url}/v1/predict/map?model=auto", files={"file": pictures.png()})
+    drawn = httpx.post(
+        f"{two.url}/v1/predict/map?model=auto", files={"file": pictures.png()}, timeout=PATIENCE_S
+    )
     assert drawn.headers["x-model-name"] == "children"
     assert drawn.headers["x-model-choice"] == "ood_score"
     made = httpx.post(
         f"{two.url}/v1/predict/dicom?model=auto&only=sc",
         files={"file": chest(PatientAge="070Y")},
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     assert made.headers["content-type"] == "application/dicom"
     assert made.headers["x-model-name"] == "adults"
     assert made.headers["x-model-choice"] == "age"
-    read = httpx.post(f"{two.url}/v1/radiograph?model=auto", files={"file": pictures.png()})
+    read = httpx.post(
+        f"{two.url}/v1/radiograph?model=auto", files={"file": pictures.png()}, timeout=PATIENCE_S
+    )
     assert read.status_code == 200
 
 
@@ -101,7 +106,7 @@ def test_each_file_of_a_batch_goes_its_own_way(two: RunningServer) -> None:
     answer = httpx.post(
         f"{two.url}/v1/predict/batch?model=auto",
         files=[("files", data) for data in files],
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     items = answer.json()["items"]
     names = [item["result"] and item["result"]["model"]["name"] for item in items]
@@ -110,10 +115,14 @@ def test_each_file_of_a_batch_goes_its_own_way(two: RunningServer) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_refused_as_ever(two: RunningServer) -> None:
-    answer = httpx.post(f"{two.url}/v1/predict?model=auto", files={"file": b"no image"})
+    answer = httpx.post(
+        f"{two.url}/v1/predict?model=auto", files={"file": b"no image"}, timeout=PATIENCE_S
+    )
     check_problem(answer, 415, "unsupported_format")
     damaged = chest(PatientAge="045Y")[:900]
-    answer = httpx.post(f"{two.url}/v1/predict?model=auto", files={"file": damaged})
+    answer = httpx.post(
+        f"{two.url}/v1/predict?model=auto", files={"file": damaged}, timeout=PATIENCE_S
+    )
     check_problem(answer, 422, "corrupt_image")
 
 
@@ -143,7 +152,9 @@ def test_bundles_that_nothing_tells_apart(tmp_path: Path) -> None:
         shutil.copytree(old, tmp_path / name / "1")
     with running(make_settings(tmp_path)) as server:
         answer = httpx.post(
-            f"{server.url}/v1/predict?model=auto", files={"file": pictures.png()}, timeout=30
+            f"{server.url}/v1/predict?model=auto",
+            files={"file": pictures.png()},
+            timeout=PATIENCE_S,
         )
         check_problem(answer, 422, "model_required")
 
