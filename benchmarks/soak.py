@@ -54,8 +54,9 @@ class Minute:
 
     Attributes
     ----------
-    rss_mb, threads, descriptors
-        Of the service's process, at the end of the minute.
+    memory_mb, threads, descriptors
+        Of the service's process, at the end of the minute. Memory is what is resident of its own;
+        what is mapped from files comes and goes with the memory that the machine has left.
     p50_s, p99_s
         Seconds until the answer of sound files, hostile ones among them in the queue.
     statuses
@@ -63,7 +64,7 @@ class Minute:
     """
 
     minute: int
-    rss_mb: float
+    memory_mb: float
     threads: int
     descriptors: int
     p50_s: float
@@ -141,7 +142,7 @@ def observe(pid: int, minute: int, answers: Sequence[Answer]) -> Minute:
     p50, p99 = np.quantile(sound, (0.5, 0.99)) if sound else (float("nan"),) * 2
     return Minute(
         minute=minute,
-        rss_mb=int(status["VmRSS"].split()[0]) / 1000,
+        memory_mb=int(status["RssAnon"].split()[0]) / 1000,
         threads=int(status["Threads"]),
         descriptors=len(list((process / "fd").iterdir())),
         p50_s=round(float(p50), 3),
@@ -157,7 +158,7 @@ def verdict(minutes: Sequence[Minute]) -> list[str]:
         return ["too few minutes to say anything"]
     before, after = minutes[quarter : 2 * quarter], minutes[-quarter:]
     wrong = []
-    for name, most in (("rss_mb", MEMORY_GROWTH), ("descriptors", SLOWER), ("p99_s", SLOWER)):
+    for name, most in (("memory_mb", MEMORY_GROWTH), ("descriptors", SLOWER), ("p99_s", SLOWER)):
         first, last = (float(np.median([getattr(m, name) for m in m_s])) for m_s in (before, after))
         console.print(f"{name}: {first:.3g} in the second quarter, {last:.3g} in the last")
         if last > most * first:

@@ -195,6 +195,8 @@ def serve(settings: "Settings") -> None:
             ),
             log_config=None,
             access_log=False,
+            # Nothing here speaks WebSocket; its handshake would pass by every limit and the log.
+            ws="none",
             server_header=False,
             forwarded_allow_ips=list(map(str, settings.trusted_proxies)),
             timeout_keep_alive=_KEEP_ALIVE_S,

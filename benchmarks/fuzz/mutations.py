@@ -1,5 +1,6 @@
 """Ways to damage bytes and JSON, all of them decided by a random generator."""
 
+import copy
 import json
 import zlib
 from typing import Any
@@ -57,11 +58,11 @@ def mutate_json(data: bytes, rng: np.random.Generator) -> bytes:
         if kind < 0.2:
             del holder[key]
         elif kind < 0.3 and isinstance(holder, dict):
-            holder[f"{key}_too"] = holder[key]
+            holder[f"{key}_too"] = copy.deepcopy(holder[key])
         elif kind < 0.4 and isinstance(holder[key], int | float):
             holder[key] = holder[key] * float(rng.choice([-1, 0.5, 2, 1000])) + 1
         else:
-            holder[key] = _ODD[int(rng.integers(len(_ODD)))]
+            holder[key] = copy.deepcopy(_ODD[int(rng.integers(len(_ODD)))])
     return json.dumps(document).encode()
 
 

@@ -1,12 +1,12 @@
 """Recorded analyses, with their pictures and maps."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from service import errors
@@ -14,14 +14,14 @@ from service.api.dependencies import RecordsDep
 from service.api.maps import PNG_ANSWER, PngResponse
 from service.errors import AnalysisNotFound, ImageNotKept, InvalidRequest, RecordsOff
 from service.http.problems import problems
-from service.records.record import Filter, Order, RecordedAnalysis, Source
+from service.records.record import NO_NUL, Filter, Order, RecordedAnalysis, Source
 from wscxr.imaging import looks_like_dicom
 from wscxr.model.calibration import Decision
 
 router = APIRouter(tags=["records"])
 
 RECORD_ERRORS = (
-    errors.Unauthorized,
+    *errors.KEY_ERRORS,
     RecordsOff,
     InvalidRequest,
     errors.InternalError,
@@ -36,6 +36,16 @@ _ORIGINAL: dict[str, Any] = {
     "description": "The file as it was sent.",
     "content": dict.fromkeys(("image/png", "image/jpeg", "application/dicom"), _BINARY),
 }
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    if moment is None or moment.tzinfo is None:
+        return moment and moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
 
 AnalysisId = Annotated[UUID, Path(description="Id of the analysis.")]
 
@@ -60,13 +70,17 @@ async def list_analyses(
         Order, Query(description="newest first, or the smallest p-values first.")
     ] = Order.NEWEST,
     decision: Annotated[Decision | None, Query(description="Only those with it.")] = None,
-    model: Annotated[str | None, Query(max_length=200, description="Only its answers.")] = None,
+    model: Annotated[
+        str | None, Query(max_length=200, pattern=NO_NUL, description="Only its answers.")
+    ] = None,
     source: Annotated[Source | None, Query(description="Only those from there.")] = None,
     reviewed: Annotated[
         bool | None, Query(description="Only those with, or without, a review.")
     ] = None,
     since: Annotated[
-        datetime | None, Query(description="Only those answered at this time or later.")
+        datetime | None,
+        AfterValidator(_in_utc),
+        Query(description="Only those answered at this time or later; in UTC without an offset."),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Most analyses of a page.")] = 50,
     cursor: Annotated[

@@ -12,6 +12,9 @@ from pydantic.config import JsonDict
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.model.calibration import Decision
 
+NO_NUL = r"^[^\x00]*$"
+"""What PostgreSQL takes for text."""
+
 MAX_NOTE = 2000
 """Most characters of a note."""
 
@@ -86,7 +89,9 @@ class NewReview(BaseModel):
     )
 
     verdict: Verdict
-    note: Annotated[str, Field(max_length=MAX_NOTE)] = Field(default="", description="Free text.")
+    note: Annotated[str, Field(max_length=MAX_NOTE, pattern=NO_NUL)] = Field(
+        default="", description="Free text."
+    )
     revision: int = Field(
         ge=0, description="Revision of the review that the reader saw; 0 where there was none."
     )

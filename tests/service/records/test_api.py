@@ -144,6 +144,8 @@ def test_a_review_of_an_analysis_that_is_gone(kept: RunningServer) -> None:
         b'{"verdict": "normal", "revision": -1}',
         b'{"verdict": "normal", "revision": 0, "more": 1}',
         b'{"verdict": "normal", "revision": 0, "note": "' + b"x" * 2001 + b'"}',
+        b'{"verdict": "normal", "revision": 0, "note": "a\\u0000b"}',
+        b'{"verdict": "normal", "revision": 0, "note": "\\ud800"}',
     ],
 )
 def test_reviews_that_are_none(kept: RunningServer, body: bytes) -> None:
@@ -183,8 +185,15 @@ def test_filters(kept: RunningServer) -> None:
     assert listed(kept, decision=other) == []
     assert listed(kept, model="none") == []
     assert listed(kept, source="pacs") == []
-    bad = httpx.get(f"{kept.url}/v1/analyses", params={"cursor": "x"})
-    check_problem(bad, 422, "invalid_request")
+    assert len(listed(kept, since="2020-01-01T00:00:00")) == 1
+    for name, value in [
+        ("cursor", "x"),
+        ("model", "\0"),
+        ("since", "0001-01-01T00:00:00+23:59"),
+        ("since", "9999-12-31T23:59:59-23:59"),
+    ]:
+        bad = httpx.get(f"{kept.url}/v1/analyses", params={name: value})
+        check_problem(bad, 422, "invalid_request")
 
 
 def test_a_picture_that_was_not_kept(store: Path, tmp_path: Path) -> None:
