@@ -93,6 +93,7 @@ def create_app(
     )
     from service.api.dependencies import refuse_unknown_query
     from service.api.oip import routes as oip
+    from service.scoring.promotion import Promoter
     from service.scoring.registry import Registry
     from service.settings import Settings
 
@@ -100,6 +101,7 @@ def create_app(
     metrics = Metrics()
     recorder = open_recorder(settings, metrics)
     registry = Registry(settings, metrics, stop, recorder)
+    promoter = Promoter(settings, registry)
     jobs = studies.StudyJobs(settings)
     authenticator = Authenticator(settings.key, settings.api_keys_file)
     sessions = Sessions()
@@ -109,7 +111,9 @@ def create_app(
         if recorder is not None:
             recorder.start()
         registry.start()
+        promoter.start()
         yield
+        await promoter.close()
         await jobs.close()
         await registry.close()
         if recorder is not None:
@@ -133,6 +137,7 @@ def create_app(
     app.state.registry = registry
     app.state.authenticator = authenticator
     app.state.sessions = sessions
+    app.state.promoter = promoter
     app.state.recorder = recorder
     app.state.jobs = jobs
     app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)

@@ -84,6 +84,12 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class VersionNotFound(NotFound):
+    """The model store has no such version of this model."""
+
+    code = "version_not_found"
+
+
 class MapNotFound(NotFound):
     """There is no such anomaly map, or it has expired."""
 
@@ -132,6 +138,20 @@ class UploadTooSlow(ServiceError):
 
     code = "upload_too_slow"
     status = 408
+
+
+class ModelPinned(ServiceError):
+    """WSCXR_MODEL names the version to serve, so no other can be promoted."""
+
+    code = "model_pinned"
+    status = 409
+
+
+class PromotionFailed(ServiceError):
+    """The new version cannot be used, or the model store not be written; the old one stays."""
+
+    code = "promotion_failed"
+    status = 409
 
 
 class ReviewConflict(ServiceError):

@@ -57,8 +57,14 @@ class Settings(BaseSettings):
     model: str | None = Field(
         default=None,
         pattern=rf"^{NAME_PATTERN}(/{NAME_PATTERN})?$",
-        description="Serve only this bundle; by default, the latest version of each name.",
+        description="Serve only this bundle; by default, of each name the version in its file "
+        "`current`, else the latest.",
         json_schema_extra={"metavar": "NAME[/VERSION]"},
+    )
+    store_poll_s: float = Field(
+        default=10,
+        ge=0,
+        description="Seconds between looks at the files `current` of the model store; 0: never.",
     )
     default_model: str | None = Field(
         default=None,

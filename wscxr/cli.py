@@ -193,6 +193,27 @@ def _trusted(paths: str | None) -> "TrustedKeys | None":
     return TrustedKeys.read(Path(path.strip()) for path in paths.split(","))
 
 
+@bundle_app.command(epilog="Example: `wscxr bundle promote chest/2 --model-store model_store`")
+def promote(
+    bundle: Annotated[str, typer.Argument(metavar="NAME/VERSION", help="Bundle in the store.")],
+    model_store: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Folder of bundles; default: model_store.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Have services use this version, newer or older, once it has passed its golden check."""
+    from wscxr import shipped
+    from wscxr.bundle.bundle import Bundle
+    from wscxr.bundle.promotion import current_version, set_current
+
+    name, _, version = bundle.partition("/")
+    model = (model_store or shipped.model_store()) / name
+    before = current_version(model)
+    Bundle.load(model / version, device)
+    set_current(model, version)
+    typer.echo(f"{name}: {version} is in use" + (f"; it was {before}" if before else ""))
+
+
 def _choice(kind: type[E], option: str, name: str) -> E:
     try:
         return kind(name)

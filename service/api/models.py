@@ -2,12 +2,24 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Body, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import RegistryDep
-from service.errors import KEY_ERRORS, InvalidRequest, ModelNotFound, NotReady, ShuttingDown
+from service.errors import (
+    KEY_ERRORS,
+    Forbidden,
+    InvalidRequest,
+    ModelNotFound,
+    ModelPinned,
+    NotReady,
+    PromotionFailed,
+    ShuttingDown,
+    VersionNotFound,
+)
+from service.http.auth import require_role
 from service.http.problems import problems
+from service.scoring.promotion import Promoter
 from service.scoring.registry import Registry
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.identity import ModelIdentity
@@ -175,3 +187,40 @@ async def read_model(
     """One loaded bundle, with its model card."""
     bundle = registry.get(name).bundle
     return ModelDetail(**dict(ModelSummary.of(bundle, registry)), card=bundle.card)
+
+
+class Promotion(BaseModel):
+    """The version to take into use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str = Field(min_length=1, max_length=100, description="A version in the model store.")
+
+
+@router.post(
+    "/v1/models/{name}/promote",
+    dependencies=[require_role("admin")],
+    responses=problems(
+        *KEY_ERRORS,
+        Forbidden,
+        ModelNotFound,
+        VersionNotFound,
+        ModelPinned,
+        PromotionFailed,
+        InvalidRequest,
+        NotReady,
+        ShuttingDown,
+    ),
+)
+async def promote_model(
+    request: Request,
+    name: Annotated[str, Path(description="Name of the model.")],
+    wanted: Annotated[Promotion, Body()],
+) -> ModelIdentity:
+    """Take another version of a model into use, newer or older, without a request being refused.
+
+    It is loaded and passes its golden check first; if anything fails, the old one stays. The file
+    `current` of the model store names it from then on, for other services and for the next start.
+    """
+    promoter: Promoter = request.app.state.promoter
+    return await promoter.promote(name, wanted.version)

@@ -21,6 +21,7 @@ from service.scoring.workers import Workers
 from service.settings import NAME_PATTERN, Settings
 from wscxr import shipped
 from wscxr.bundle.bundle import Bundle
+from wscxr.bundle.promotion import CURRENT, current_version
 from wscxr.bundle.signing import TrustedKeys
 from wscxr.errors import BundleError, BundleNotFound, WscxrError
 
@@ -63,6 +64,7 @@ class Registry:
         self._inference = ThreadPoolExecutor(1, "inference")
         self._pipelines: dict[str, Pipeline] = {}
         self._loading: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
         self._closing = False
 
     def start(self) -> None:
@@ -82,7 +84,9 @@ class Registry:
             await asyncio.gather(self._loading, return_exceptions=True)
         # The server has waited for requests by now; only a batch may still be under way.
         closing = [pipeline.batcher.close(_LAST_BATCH_S) for pipeline in self._pipelines.values()]
-        await asyncio.gather(*closing)
+        for retired in self._retiring:
+            retired.cancel()
+        await asyncio.gather(*closing, *self._retiring, return_exceptions=True)
         self._workers.shutdown()
         self._inference.shutdown(wait=False, cancel_futures=True)
 
@@ -152,6 +156,56 @@ class Registry:
         self.check_ready()
         return AutoPipeline(self._pipelines, self._workers, self._settings.image_limits)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the loaded models; none before they are loaded."""
+        return sorted(self._pipelines)
+
+    async def load(self, path: Path) -> Bundle:
+        """Load and verify another bundle; errors as `load_bundles`.
+
+        The inference thread does it, as no network may compute while a backbone is traced.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._inference, load_bundle, path, self._settings)
+
+    def swap(self, bundle: Bundle) -> None:
+        """Have a loaded bundle take the place of the one of its name.
+
+        Requests from now on go to the new one. Those that have the old one may still be admitted
+        by it, until none can be under way any more.
+        """
+        name = bundle.identity.name
+        old, self._pipelines[name] = self._pipelines[name], self._pipeline(bundle)
+        logger.info(
+            "version changed",
+            extra={
+                "model": name,
+                "from": old.bundle.identity.version,
+                "version": bundle.identity.version,
+            },
+        )
+        retired = asyncio.create_task(self._retire(old))
+        self._retiring.add(retired)
+        retired.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, pipeline: Pipeline) -> None:
+        try:
+            await asyncio.sleep(2 * self._settings.request_timeout_s)
+        finally:
+            await pipeline.batcher.close(_LAST_BATCH_S)
+
+    def _pipeline(self, bundle: Bundle) -> Pipeline:
+        return Pipeline(
+            bundle,
+            self._settings,
+            self._metrics,
+            workers=self._workers,
+            inference=self._inference,
+            memory=self._memory,
+            recorder=self._recorder,
+        )
+
     async def _load(self) -> None:
         loop = asyncio.get_running_loop()
         try:
@@ -166,18 +220,7 @@ class Registry:
             logger.critical("start-up failed", exc_info=True)
             self._stop()
             return
-        self._pipelines = {
-            bundle.identity.name: Pipeline(
-                bundle,
-                self._settings,
-                self._metrics,
-                workers=self._workers,
-                inference=self._inference,
-                memory=self._memory,
-                recorder=self._recorder,
-            )
-            for bundle in bundles
-        }
+        self._pipelines = {bundle.identity.name: self._pipeline(bundle) for bundle in bundles}
         logger.info("ready", extra={"models": sorted(self._pipelines)})
 
 
@@ -195,38 +238,40 @@ def load_bundles(settings: Settings) -> list[Bundle]:
     BundleError, WeightsUnavailable
         There is no bundle, or one of them cannot be used; see `Bundle.load`.
     """
-    bundles: list[Bundle] = []
     paths = find_bundles(settings.model_store, settings.model)
     if settings.default_model not in (None, *(path.parent.name for path in paths)):
         raise BundleNotFound(f"the default model {settings.default_model} is not among the served")
     if AUTO in (path.parent.name for path in paths):
         raise BundleError(f"no bundle may be called {AUTO}: it stands for a choice by image")
+    return [load_bundle(path, settings) for path in paths]
+
+
+def load_bundle(path: Path, settings: Settings) -> Bundle:
+    """Load and verify one bundle as the settings want it; errors as `load_bundles`."""
     trusted = TrustedKeys.read(settings.trusted_keys) if settings.trusted_keys else None
-    for path in paths:
-        started = time.perf_counter()
-        bundle = Bundle.load(
-            path,
-            settings.device,
-            settings.engine,
-            settings.precision,
-            cache=settings.engine_cache,
-            trusted_keys=trusted,
-        )
-        bundles.append(bundle)
-        logger.info(
-            "model loaded",
-            extra={
-                "model": bundle.identity.name,
-                "version": bundle.identity.version,
-                "sha256": bundle.identity.sha256,
-                "device": str(bundle.detector.device),
-                "engine": bundle.engine.name,
-                "precision": bundle.engine.precision,
-                "seconds": round(time.perf_counter() - started, 3),
-                "warnings": bundle.manifest.warnings,
-            },
-        )
-    return bundles
+    started = time.perf_counter()
+    bundle = Bundle.load(
+        path,
+        settings.device,
+        settings.engine,
+        settings.precision,
+        cache=settings.engine_cache,
+        trusted_keys=trusted,
+    )
+    logger.info(
+        "model loaded",
+        extra={
+            "model": bundle.identity.name,
+            "version": bundle.identity.version,
+            "sha256": bundle.identity.sha256,
+            "device": str(bundle.detector.device),
+            "engine": bundle.engine.name,
+            "precision": bundle.engine.precision,
+            "seconds": round(time.perf_counter() - started, 3),
+            "warnings": bundle.manifest.warnings,
+        },
+    )
+    return bundle
 
 
 def find_bundles(store: Path, wanted: str | None) -> list[Path]:
@@ -237,7 +282,8 @@ def find_bundles(store: Path, wanted: str | None) -> list[Path]:
     store
         Folder of ``<name>/<version>/bundle.json``; folders with a leading dot are left out.
     wanted
-        ``NAME``, ``NAME/VERSION``, or None for the latest version of every name.
+        ``NAME``, ``NAME/VERSION``, or None for every name; without a version, the one that the file
+        ``current`` names, else the latest.
 
     Returns
     -------
@@ -259,12 +305,23 @@ def find_bundles(store: Path, wanted: str | None) -> list[Path]:
     if wanted is None:
         if not versions:
             raise BundleNotFound(f"there is no bundle in {store} (no <name>/<version>/bundle.json)")
-        return [_latest(versions[name]) for name in sorted(versions)]
+        return [_in_use(store / name, versions[name]) for name in sorted(versions)]
     name, _, version = wanted.partition("/")
     found = [path for path in versions.get(name, []) if version in ("", path.name)]
     if not found:
         raise BundleNotFound(f"there is no bundle {wanted} in {store}")
-    return [_latest(found)]
+    return [_latest(found) if version else _in_use(store / name, found)]
+
+
+def _in_use(model: Path, versions: list[Path]) -> Path:
+    """The version that the model store names as the current one, else the latest."""
+    current = current_version(model)
+    if current is None:
+        return _latest(versions)
+    found = [path for path in versions if path.name == current]
+    if not found:
+        raise BundleNotFound(f"{model / CURRENT} names version {current}, which is not there")
+    return _latest(found)
 
 
 def _latest(versions: list[Path]) -> Path:

@@ -1,5 +1,6 @@
 """A torchvision classification network, frozen and cut at the named layers."""
 
+import copy
 import math
 from pathlib import Path
 from typing import Any, Self
@@ -101,7 +102,7 @@ class Backbone(nn.Module):
             arguments[argument] = (size, size) if argument == "input_size" else size
         try:
             model = torchvision.models.get_model(name, weights=None, **arguments).eval()
-            self.trunk = _cut(model, config)
+            self.trunk = _cut(model, config, size)
             self.requires_grad_(requires_grad=False).eval().to(memory_format=torch.channels_last)
             # Buffers that tracing adds are constants of the code, not weights.
             self._keys = self.trunk.state_dict().keys() & model.state_dict().keys()
@@ -237,7 +238,7 @@ def build_backbone(
     return backbone
 
 
-def _cut(model: nn.Module, config: BackboneConfig) -> fx.GraphModule:
+def _cut(model: nn.Module, config: BackboneConfig, size: int) -> fx.GraphModule:
     """Cut a network after the last layer used; nothing later is kept or computed."""
     known = [name for name, _ in model.named_modules() if name]
     if missing := [layer for layer in config.layers if layer not in known]:
@@ -245,13 +246,31 @@ def _cut(model: nn.Module, config: BackboneConfig) -> fx.GraphModule:
         raise ConfigError(
             f"{config.architecture} has no layer {', '.join(missing)}; it has {outer}"
         )
-    graph = create_feature_extractor(model, list(config.layers), suppress_diff_warning=True).graph
+    key = (config.architecture, config.layers, size)
+    graph = _GRAPHS.get(key) or _trace(model, config)
+    # Constants that tracing found are attributes of that model alone.
+    if all(node.op != "get_attr" for node in graph.nodes):
+        _GRAPHS[key] = graph
+    return fx.GraphModule(model, copy.deepcopy(graph))
+
+
+_GRAPHS: dict[tuple[str, tuple[str, ...], int], fx.Graph] = {}
+"""Traced networks, by architecture, layers and size.
+
+While a network is traced, no other may compute on any thread: tracing replaces the call of every
+module of the process. A service that loads another version of a bundle must not trace again.
+"""
+
+
+def _trace(model: nn.Module, config: BackboneConfig) -> fx.Graph:
+    traced = create_feature_extractor(model, list(config.layers), suppress_diff_warning=True)
+    graph: fx.Graph = traced.graph
     # Assertions on later layers' inputs would keep those layers alive.
     for node in list(graph.nodes):
         if node.target is torch._assert:  # noqa: SLF001 - torchvision's own way to assert
             graph.erase_node(node)
     graph.eliminate_dead_code()
-    return fx.GraphModule(model, graph)
+    return graph
 
 
 def _family(architecture: str) -> str:
