@@ -25,9 +25,9 @@ router = APIRouter(tags=["radiographs"])
 _ANSWER: dict[str, Any] = {
     "description": (
         "A safetensors file. `pixels`: uint8 or uint16 of shape (height, width), bright where the "
-        "body is dense. `lungs`, where the model looks for the lung fields and finds them: uint8 "
-        "over the whole radiograph, 255 for certain. The metadata `window` is a JSON list: the "
-        "pixel values to show in black and in white."
+        "body is dense, before the window of a DICOM file. `lungs`, where the model looks for the "
+        "lung fields and finds them: uint8 over the whole radiograph, 255 for certain. The "
+        "metadata `window` is a JSON list: the pixel values to show in black and in white at first."
     ),
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
@@ -63,10 +63,8 @@ async def read_values(
 
 
 def _encode(radiograph: Radiograph, model_input: ModelInput) -> bytes:
-    pixels = radiograph.pixels
-    tensors: dict[str, np.ndarray] = {"pixels": np.ascontiguousarray(pixels)}
+    shown = radiograph.unwindowed()
+    tensors: dict[str, np.ndarray] = {"pixels": np.ascontiguousarray(shown.pixels)}
     if model_input.lungs is not None and model_input.lungs.found:
         tensors["lungs"] = np.round(255 * model_input.lungs.probability).astype(np.uint8)
-    deep = pixels.dtype == np.uint16
-    window = [int(pixels.min()), int(pixels.max())] if deep else [0, 255]
-    return save(tensors, {"window": json.dumps(window)})
+    return save(tensors, {"window": json.dumps([shown.low, shown.high])})

@@ -11,6 +11,8 @@ import numpy as np
 from wscxr.imaging.reduction import Grey, reduce, reduction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydicom import Dataset
 
 
@@ -58,6 +60,23 @@ class View:
     height: int
 
 
+@dataclass(frozen=True, eq=False)
+class Unwindowed:
+    """The grey values of a radiograph in the whole range that it has, and what to show of it first.
+
+    Attributes
+    ----------
+    pixels
+        uint8 or uint16 of shape (height, width), bright where the body is dense.
+    low, high
+        The values that are black and white at first; they may lie outside the type's range.
+    """
+
+    pixels: Grey
+    low: int
+    high: int
+
+
 class Radiograph:
     """One chest X-ray (CXR) in its own size and depth.
 
@@ -70,6 +89,8 @@ class Radiograph:
         See the attributes.
     header, warnings
         See the attributes.
+    unwindowed
+        Computes the grey values without the window of the file, where it has one.
 
     Attributes
     ----------
@@ -88,17 +109,31 @@ class Radiograph:
         format: str,  # noqa: A002 - the name that answers have
         header: Dataset | None = None,
         warnings: tuple[str, ...] = (),
+        unwindowed: Callable[[], Unwindowed] | None = None,
     ) -> None:
         self._picture = _Held(pixels) if isinstance(pixels, np.ndarray) else pixels
         self._views: dict[int, View] = {}
         self.format = format
         self.header = header
         self.warnings = warnings
+        self._unwindowed = unwindowed
 
     @cached_property
     def pixels(self) -> Grey:
         """Grey values of shape (height, width), uint8 or uint16, bright where the body is dense."""
         return self._picture.decode(1)
+
+    def unwindowed(self) -> Unwindowed:
+        """The grey values before the window of the file, for a screen on which it is changed.
+
+        Of a file without a window, `pixels`: 8-bit ones from 0 to 255, deeper ones in their own
+        range.
+        """
+        if self._unwindowed is not None:
+            return self._unwindowed()
+        if self.pixels.dtype == np.uint8:
+            return Unwindowed(self.pixels, 0, 255)
+        return Unwindowed(self.pixels, int(self.pixels.min()), int(self.pixels.max()))
 
     @property
     def height(self) -> int:

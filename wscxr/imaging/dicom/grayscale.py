@@ -5,12 +5,17 @@ pydicom's own functions fill it, and the pixels are looked up. That is exact, an
 pixels a hundred times cheaper than running each step over the picture.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from wscxr.errors import CorruptImage
+from wscxr.imaging.radiograph import Unwindowed
 from wscxr.imaging.reduction import STRIP, reduce_strip, strips
 
 _FULL = 65535
@@ -69,9 +74,28 @@ class LookedUp:
         return bool(grey.min() == grey.max())
 
 
+@dataclass(frozen=True, eq=False)
+class Greys:
+    """What the grayscale pipeline makes of a picture.
+
+    Attributes
+    ----------
+    picture
+        0 for black and 65535 for the brightest value there can be.
+    warnings
+        What had to be assumed: ``window_unusable``.
+    unwindowed
+        Computes the grey values without the window.
+    """
+
+    picture: LookedUp
+    warnings: tuple[str, ...]
+    unwindowed: Callable[[], Unwindowed]
+
+
 def to_grey(
     stored: NDArray[np.unsignedinteger], dataset: Dataset, photometric: str | None = None
-) -> tuple[LookedUp, tuple[str, ...]]:
+) -> Greys:
     """Bring stored values to grey that is bright where the body is dense.
 
     In the standard's order: Modality LUT or rescale (C.11.1), VOI LUT or first window (C.11.2),
@@ -86,12 +110,6 @@ def to_grey(
         Its header.
     photometric
         In place of the header's Photometric Interpretation.
-
-    Returns
-    -------
-    tuple
-        A picture of the same shape, 0 for black and 65535 for the brightest value there can be; and
-        what had to be assumed: ``window_unusable``.
 
     Raises
     ------
@@ -114,19 +132,32 @@ def to_grey(
         table[padding] = 0
         return LookedUp(stored, table[significant])
 
+    def unwindowed(black: float, white: float) -> Unwindowed:
+        found = np.bincount(stored.ravel(), minlength=len(significant)) > 0
+        used = np.zeros(len(values), dtype=bool)
+        used[significant[found]] = True
+        occurring = rescaled[used & ~padding]
+        low, high = float(occurring.min()), float(occurring.max())
+        window = _FULL * (np.array([black, white]) - low) / max(high - low, 1e-9)
+        if inverted:
+            window = _FULL - window[::-1]
+        shown = look_up(rescaled, low, high).decode(1)
+        return Unwindowed(shown, round(float(window[0])), round(float(window[1])))
+
     warnings: tuple[str, ...] = ()
     if "VOILUTSequence" in dataset or "WindowWidth" in dataset:
         windowed = _window(rescaled, dataset)
         if windowed is not None:
             grey = look_up(windowed, float(windowed.min()), float(windowed.max()))
             if not grey.is_blank:
-                return grey, ()
+                return Greys(grey, (), partial(unwindowed, *_edges(rescaled, windowed)))
         warnings = ("window_unusable",)
     counts = np.zeros(len(values), dtype=np.intp)
     every = max(stored.size // _COUNTED, 1)
     np.add.at(counts, significant, np.bincount(stored[::every].ravel(), minlength=len(significant)))
     counts[padding] = 0
-    return look_up(rescaled, *_percentiles(rescaled, counts)), warnings
+    edges = _percentiles(rescaled, counts)
+    return Greys(look_up(rescaled, *edges), warnings, partial(unwindowed, *edges))
 
 
 def _significant(
@@ -162,6 +193,15 @@ def _window(rescaled: NDArray[np.float64], dataset: Dataset) -> NDArray[np.float
     except Exception:  # noqa: BLE001 - pydicom raises anything on damaged windows
         return None
     return windowed if np.isfinite(windowed).all() else None
+
+
+def _edges(rescaled: NDArray[np.float64], windowed: NDArray[np.float64]) -> tuple[float, float]:
+    """Where a window begins to be brighter than black, and where it comes close to white."""
+    low, high = float(windowed.min()), float(windowed.max())
+    reach = (high - low) / 512  # half a step of a screen
+    black = rescaled[windowed <= low + reach].max()
+    white = rescaled[windowed >= high - reach].min()
+    return min(float(black), float(white)), max(float(black), float(white))
 
 
 def _percentiles(rescaled: NDArray[np.float64], counts: NDArray[np.intp]) -> tuple[float, float]:

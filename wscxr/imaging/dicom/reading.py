@@ -43,6 +43,12 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules, admit: Admit
         dataset = parse(data, limits)
         warnings = check_scope(dataset, rules)
         stored = decode(dataset, limits, admit)
-        picture, grey_warnings = to_grey(stored, dataset, rules.assume.photometric_interpretation)
+        greys = to_grey(stored, dataset, rules.assume.photometric_interpretation)
         del dataset.PixelData
-    return Radiograph(picture, format="DICOM", header=dataset, warnings=(*warnings, *grey_warnings))
+    return Radiograph(
+        greys.picture,
+        format="DICOM",
+        header=dataset,
+        warnings=(*warnings, *greys.warnings),
+        unwindowed=greys.unwindowed,
+    )
