@@ -1,5 +1,7 @@
 """Grey values before the window of a file, for a screen on which the window is changed."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ WINDOW = {"WindowCenter": 1500, "WindowWidth": 800}
     ],
     ids=["window", "rescaled", "no window", "padding"],
 )
-def test_the_first_window_gives_the_picture(more: dict[str, object], photometric: str) -> None:
+def test_the_first_window_gives_the_picture(more: dict[str, Any], photometric: str) -> None:
     data = written(dataset(PhotometricInterpretation=photometric, **more))
     radiograph = read_radiograph(data)
     found = radiograph.unwindowed()
