@@ -10,6 +10,7 @@ from service.errors import (
     KEY_ERRORS,
     Forbidden,
     InvalidRequest,
+    MalformedBody,
     ModelNotFound,
     ModelPinned,
     NotReady,
@@ -202,6 +203,7 @@ class Promotion(BaseModel):
     dependencies=[require_role("admin")],
     responses=problems(
         *KEY_ERRORS,
+        MalformedBody,
         Forbidden,
         ModelNotFound,
         VersionNotFound,

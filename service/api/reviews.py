@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.api.analyses import RECORD_ERRORS, AnalysisId
 from service.api.dependencies import RecordsDep, caller_name
-from service.errors import AnalysisNotFound, ReviewConflict
+from service.errors import AnalysisNotFound, MalformedBody, ReviewConflict
 from service.http.problems import problems
 from service.records.record import NewReview, Review
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["records"])
 @router.post(
     "/v1/analyses/{analysis_id}/reviews",
     status_code=201,
-    responses=problems(*RECORD_ERRORS, AnalysisNotFound, ReviewConflict),
+    responses=problems(*RECORD_ERRORS, MalformedBody, AnalysisNotFound, ReviewConflict),
 )
 async def review_analysis(
     request: Request,
