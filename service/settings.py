@@ -24,6 +24,7 @@ from wscxr import shipped
 from wscxr.errors import ConfigError
 from wscxr.imaging import DicomRules, ImageLimits
 from wscxr.options import split_commas
+from wscxr.results.dicom.capture import Capture
 from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind
 
 _MIB = 1024 * 1024
@@ -197,6 +198,10 @@ class Settings(BaseSettings):
     )
     records_buffer: PositiveInt = Field(
         default=10_000, description="Most analyses that wait for the database; more are lost."
+    )
+    dicom_capture: Capture = Field(
+        default=Capture(),
+        description="Size and encoding of captures; WSCXR_DICOM_CAPTURE__LONGEST, __ENCODING.",
     )
     log_level: Literal["info", "warning", "error"] = Field(
         default="info", description="Lowest level that is logged."

@@ -61,7 +61,8 @@ async def predict_dicom(
     """
     if not looks_like_dicom(data):
         raise UnsupportedFormat("only a DICOM file can be answered with DICOM objects")
-    render = render_dicom([only] if only else settings.dicom_results)
+    kinds = [only] if only else settings.dicom_results
+    render = render_dicom(kinds, settings.dicom_capture)
     work = pipeline.analyse(data, render, assume, origin=origin, result_id=origin.request_id)
     result, files = await while_connected(request, work)
     if len(files) == 1:

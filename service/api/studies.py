@@ -73,7 +73,7 @@ class StudyJobs:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._kinds = settings.dicom_results
+        self._settings = settings
         self._pacs = _pacs_settings()
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._ended: TTLCache[UUID, Job] = TTLCache(_KEPT, _KEPT_S)
@@ -93,7 +93,7 @@ class StudyJobs:
         if len(self._running) >= _AT_ONCE:
             raise QueueFull
         job = uuid4()
-        analyser = PipelineAnalyser(pipeline, self._kinds, caller)
+        analyser = PipelineAnalyser(pipeline, self._settings, caller)
         self._running[job] = asyncio.create_task(self._run(job, self._pacs, study, analyser))
         return self.get(job)
 

@@ -13,7 +13,7 @@ from service.pacs.errors import PacsError, Refused, ServerFault, StudyNotFound
 from service.pacs.feeds import Feed
 from service.pacs.lease import sole_watcher
 from service.pacs.monitor import PacsMetrics, monitoring
-from service.pacs.orthanc import OrthancFeed
+from service.pacs.orthanc import OrthancArchive, OrthancFeed
 from service.pacs.qido import QidoFeed
 from service.pacs.retries import Retries, Stopping
 from service.pacs.settings import PacsSettings
@@ -103,7 +103,7 @@ async def analyse(
         A server cannot be used.
     """
     async with _connected(settings) as (archive, service):
-        web = make_dicomweb(settings, archive)
+        web = make_archive(settings, archive)
         bridge = Bridge(
             web, analyser or ServiceAnalyser(service, settings.model), settings.modalities
         )
@@ -163,11 +163,11 @@ async def retry(
         return [(item, await watcher.work_on(item.key)) for item in chosen]
 
 
-def make_dicomweb(settings: PacsSettings, server: Server) -> DicomWeb:
-    """Speak DICOMweb with the PACS."""
+def make_archive(settings: PacsSettings, server: Server) -> DicomWeb:
+    """Speak DICOMweb with the PACS, and Orthanc's own language with an Orthanc."""
     if settings.kind == "dicomweb":
         return DicomWeb(server)
-    return DicomWeb(server, f"{settings.dicomweb_path.strip('/')}/")
+    return OrthancArchive(server, f"{settings.dicomweb_path.strip('/')}/")
 
 
 def make_retries(
@@ -217,10 +217,10 @@ async def _watcher(
     """A watcher of the PACS that has the scoring service score where no analyser is given."""
     async with _connected(settings) as (server, service):
         with _state(settings) as state:
-            archive = make_dicomweb(settings, server)
+            archive = make_archive(settings, server)
             feed: Feed
-            if settings.kind == "orthanc":
-                feed = OrthancFeed(server, state, from_now=settings.start == "now")
+            if isinstance(archive, OrthancArchive):
+                feed = OrthancFeed(archive, state, from_now=settings.start == "now")
             else:
                 feed = QidoFeed(
                     archive,

@@ -5,7 +5,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import pydicom
@@ -23,6 +23,10 @@ _UIDS = ("0020000D", "0020000E", "00080018")
 _MODALITY = "00080060"
 _MISSING = frozenset({404, 410})
 _NONE = frozenset({204, 404})
+_IDENTITY = [
+    *("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Modality"),
+    *("Manufacturer", "ManufacturerModelName"),
+]
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MAX_UID = 64
 
@@ -36,6 +40,15 @@ def is_uid(text: str) -> bool:
 class Instance:
     """A DICOM instance, named by its Study, Series and SOP Instance UID.
 
+    Attributes
+    ----------
+    study, series, sop
+        The three UIDs.
+    key
+        The archive's own identifier; empty where it has none, or it is not known yet.
+    header
+        What is known of its header already; None where that is nothing.
+
     Raises
     ------
     ValueError
@@ -45,20 +58,23 @@ class Instance:
     study: str
     series: str
     sop: str
+    key: str = field(default="", compare=False)
+    header: Dataset | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not all(map(is_uid, astuple(self))):
+        if not all(map(is_uid, (self.study, self.series, self.sop))):
             raise ValueError("not a UID")
 
     @classmethod
-    def from_header(cls, header: Dataset) -> Self:
-        """Take the three UIDs from a header."""
+    def from_header(cls, header: Dataset, key: str = "") -> Self:
+        """Take the three UIDs from a header, and keep it."""
         names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-        return cls(*(str(header.get(name, "")) for name in names))
+        study, series, sop = (str(header.get(name, "")) for name in names)
+        return cls(study, series, sop, key, header)
 
     @classmethod
     def from_file(cls, data: bytes) -> Self:
-        """Take the three UIDs from a DICOM file.
+        """Take the three UIDs from a DICOM file, and what says whose it is.
 
         Raises
         ------
@@ -68,7 +84,9 @@ class Instance:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # their text would show values
             try:
-                header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+                header = pydicom.dcmread(
+                    io.BytesIO(data), stop_before_pixels=True, specific_tags=_IDENTITY
+                )
                 return cls.from_header(header)
             except Exception:  # noqa: BLE001 - pydicom raises all sorts of errors on damaged files
                 raise ValueError("not a DICOM file") from None
@@ -187,6 +205,12 @@ class DicomWeb:
         except (InstanceGone, Refused, ValueError):
             return False
 
+    async def kept(self, instance: Instance, file: bytes) -> bool:
+        """Whether a file that was stored can be read back."""
+        # By its header; DICOMweb has neither hash nor size of what is stored.
+        del file
+        return await self.has(instance)
+
     async def store(self, files: Mapping[Instance, bytes]) -> None:
         """Store DICOM files (STOW-RS), then read each back, whatever the server answered.
 
@@ -198,8 +222,8 @@ class DicomWeb:
         headers = {**_JSON, "Content-Type": RELATED}
         body = related(list(files.values()))
         await self._server.send("POST", f"{self._root}studies", headers=headers, content=body)
-        for instance in files:
-            if not await self.has(instance):
+        for instance, file in files.items():
+            if not await self.kept(instance, file):
                 raise ResultNotKept
 
     async def probe(self) -> None:

@@ -1,21 +1,158 @@
-"""Orthanc's own REST API: its feed of changes."""
+"""Orthanc by its own REST API: its feed of changes, and files as they lie on its disk."""
 
+import hashlib
 import json
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from service.pacs.dicomweb import Instance
-from service.pacs.errors import InstanceGone
+from cachetools import LRUCache
+from pydicom.dataset import Dataset
+
+from service.pacs.dicomweb import DicomWeb, Instance
+from service.pacs.errors import ArchiveFault, InstanceGone, ServerFault
 from service.pacs.feeds import Arrival, Coverage
 from service.pacs.state import State
-from service.pacs.transport import Server
+from service.pacs.transport import Answer, Server
 
 logger = logging.getLogger(__name__)
 
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 _CHANGES_PER_PAGE = 100
-_ORTHANC_UIDS = ("0020,000d", "0020,000e", "0008,0018")
+_HEADER = {
+    "StudyInstanceUID": "0020,000d",
+    "SeriesInstanceUID": "0020,000e",
+    "SOPInstanceUID": "0008,0018",
+    "Modality": "0008,0060",
+    "Manufacturer": "0008,0070",
+    "ManufacturerModelName": "0008,1090",
+}
+"""What the bridge asks of a header, and Orthanc's names for it."""
+
+_STORED = 1000
+
+
+class OrthancArchive(DicomWeb):
+    """An Orthanc: reads by its own API, searches and stores by its DICOMweb plug-in.
+
+    Errors are those of `DicomWeb`.
+    """
+
+    def __init__(self, server: Server, root: str) -> None:
+        super().__init__(server, root)
+        self._orthanc = server
+        self._stored: LRUCache[str, Instance] = LRUCache(_STORED)
+
+    async def changes(self, since: int) -> dict[str, Any]:
+        """Read one page of what changed after a number of the archive's own count."""
+        return await self._get("changes", {"since": since, "limit": _CHANGES_PER_PAGE})
+
+    async def last_change(self) -> int:
+        """The number of the last change."""
+        last = (await self._get("changes", {"last": ""})).get("Last")
+        if not isinstance(last, int):
+            raise self._orthanc.fault
+        return last
+
+    async def find(self, key: str) -> Instance:
+        """Find the instance with an identifier of Orthanc, and the brief of its header.
+
+        Raises
+        ------
+        InstanceGone
+            It is not there.
+        """
+        if (stored := self._stored.get(key)) is not None:
+            return stored
+        if not _ORTHANC_ID.fullmatch(key):
+            raise self._orthanc.fault
+        tags = await self._get(f"instances/{key}/tags", {"short": ""})
+        header = Dataset()
+        for name, tag in _HEADER.items():
+            if isinstance(value := tags.get(tag), str):
+                setattr(header, name, value.rstrip("\0 "))
+        try:
+            return Instance.from_header(header, key)
+        except ValueError:
+            raise self._orthanc.fault from None
+
+    async def header(self, instance: Instance) -> Dataset:
+        """See `DicomWeb.header`; the brief alone."""
+        if instance.header is None:
+            instance = await self.find(await self._key(instance))
+        return instance.header or Dataset()
+
+    async def pull(self, instance: Instance) -> bytes:
+        """See `DicomWeb.pull`."""
+        key = instance.key or await self._key(instance)
+        answer = await self._orthanc.send("GET", f"instances/{key}/file")
+        return self._found(answer).body
+
+    async def has(self, instance: Instance) -> bool:
+        """See `DicomWeb.has`; Orthanc compares the file on its disk with its hash."""
+        return any([await self._is_sound(key) for key in await self._keys(instance)])
+
+    async def kept(self, instance: Instance, file: bytes) -> bool:
+        """See `DicomWeb.kept`; by its hash, or its header where Orthanc changes what it stores."""
+        digest = hashlib.md5(file, usedforsecurity=False).hexdigest()
+        for key in await self._keys(instance):
+            answer = await self._orthanc.send("GET", f"instances/{key}/attachments/dicom/md5")
+            same = answer.status == 200 and answer.body.decode("ascii", "replace") == digest
+            if await self._is_sound(key) and (same or await self._is_that(key, instance)):
+                self._stored[key] = Instance(
+                    instance.study, instance.series, instance.sop, key, instance.header
+                )
+                return True
+        return False
+
+    async def _is_sound(self, key: str) -> bool:
+        path = f"instances/{key}/attachments/dicom/verify-md5"
+        return (await self._orthanc.send("POST", path, content=b"")).status < 400
+
+    async def _is_that(self, key: str, instance: Instance) -> bool:
+        try:
+            return await self.find(key) == instance
+        except (InstanceGone, ServerFault):
+            return False
+
+    async def _key(self, instance: Instance) -> str:
+        for key in await self._keys(instance):
+            return key
+        raise InstanceGone
+
+    async def _keys(self, instance: Instance) -> list[str]:
+        """Orthanc's identifiers for a SOP Instance UID: one for each patient that has it."""
+        answer = await self._orthanc.send("POST", "tools/lookup", content=instance.sop.encode())
+        found = self._json(answer, list)
+        try:
+            keys = [str(item["ID"]) for item in found if item["Type"] == "Instance"]
+        except (KeyError, TypeError):
+            raise self._orthanc.fault from None
+        if not all(map(_ORTHANC_ID.fullmatch, keys)):
+            raise self._orthanc.fault
+        return keys
+
+    async def _get(self, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
+        answer = await self._orthanc.send("GET", path, params=params)
+        content: dict[str, Any] = self._json(self._found(answer), dict)
+        return content
+
+    def _found(self, answer: Answer) -> Answer:
+        if answer.status == 404:
+            raise InstanceGone
+        if answer.status >= 400:
+            raise self._orthanc.fault
+        return answer
+
+    def _json(self, answer: Answer, kind: type) -> Any:
+        try:
+            content = json.loads(answer.body)
+        except ValueError:
+            raise self._orthanc.fault from None
+        if answer.status >= 400 or not isinstance(content, kind):
+            raise self._orthanc.fault
+        return content
 
 
 class OrthancFeed:
@@ -29,8 +166,8 @@ class OrthancFeed:
         Whether an empty state leaves out what is in the archive already.
     """
 
-    def __init__(self, server: Server, state: State, *, from_now: bool = False) -> None:
-        self._server = server
+    def __init__(self, archive: OrthancArchive, state: State, *, from_now: bool = False) -> None:
+        self._archive = archive
         self._state = state
         self._from_now = from_now
         self._read: int | None = None
@@ -39,15 +176,15 @@ class OrthancFeed:
     async def arrivals(self) -> list[Arrival]:
         """See `Feed.arrivals`."""
         since = await self._start() if self._read is None else self._read
-        page = await self._get("changes", {"since": since, "limit": _CHANGES_PER_PAGE})
+        page = await self._archive.changes(since)
         try:
             changes = [
                 (int(change["Seq"]), str(change["ID"]), change["ChangeType"] == "NewInstance")
                 for change in page["Changes"]
             ]
         except (KeyError, TypeError, ValueError):
-            raise self._server.fault from None
-        await self._look_ahead()
+            raise ArchiveFault from None
+        self._last = await self._archive.last_change()
         if not changes:
             if self._last < since:
                 # A new or restored database counts from zero; repeated work stores nothing twice.
@@ -61,13 +198,7 @@ class OrthancFeed:
 
     async def locate(self, key: str) -> Instance:
         """See `Feed.locate`."""
-        if not _ORTHANC_ID.fullmatch(key):
-            raise self._server.fault
-        tags = await self._get(f"instances/{key}/tags", {"short": ""})
-        try:
-            return Instance(*(str(tags[tag]).rstrip("\0 ") for tag in _ORTHANC_UIDS))
-        except (KeyError, ValueError):
-            raise self._server.fault from None
+        return await self._archive.find(key)
 
     def finished(self, arrival: Arrival) -> None:
         """See `Feed.finished`."""
@@ -86,26 +217,8 @@ class OrthancFeed:
     async def _start(self) -> int:
         cursor = self._state.cursor
         if cursor is None:
-            await self._look_ahead()
+            self._last = await self._archive.last_change()
             cursor = self._last if self._from_now else 0
             self._state.advance(cursor)
         self._read = cursor
         return cursor
-
-    async def _look_ahead(self) -> None:
-        last = (await self._get("changes", {"last": ""})).get("Last")
-        if not isinstance(last, int):
-            raise self._server.fault
-        self._last = last
-
-    async def _get(self, path: str, params: dict[str, str | int]) -> dict[str, Any]:
-        answer = await self._server.send("GET", path, params=params)
-        if answer.status == 404 and path.startswith("instances/"):
-            raise InstanceGone
-        try:
-            content = json.loads(answer.body)
-        except ValueError:
-            raise self._server.fault from None
-        if answer.status >= 400 or not isinstance(content, dict):
-            raise self._server.fault
-        return content

@@ -100,8 +100,9 @@ class QidoFeed:
     async def locate(self, key: str) -> Instance:
         """See `Feed.locate`."""
         try:
-            return Instance(*key.split("/"))
-        except (TypeError, ValueError):
+            study, series, sop = key.split("/")
+            return Instance(study, series, sop)
+        except ValueError:
             raise InstanceGone from None
 
     def finished(self, arrival: Arrival) -> None:

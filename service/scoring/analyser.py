@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -18,7 +18,6 @@ from service.scoring.pipeline import Pipeline
 from service.scoring.registry import Registry
 from service.settings import Settings
 from wscxr.errors import ImageError
-from wscxr.results.dicom.identity import ResultKind
 
 logger = logging.getLogger(__name__)
 
@@ -33,27 +32,24 @@ class PipelineAnalyser:
     ----------
     pipeline
         Of the model.
-    kinds
-        DICOM results to make.
+    settings
+        Which DICOM results to make, and how.
     caller
         Who asks, for the record.
     """
 
-    def __init__(
-        self, pipeline: Pipeline | AutoPipeline, kinds: Sequence[ResultKind], caller: str
-    ) -> None:
+    def __init__(self, pipeline: Pipeline | AutoPipeline, settings: Settings, caller: str) -> None:
         self._pipeline = pipeline
-        self._kinds = kinds
+        self._render = render_dicom(settings.dicom_results, settings.dicom_capture)
         self._caller = caller
 
     async def analyse(self, data: bytes) -> list[bytes]:
         """See `service.pacs.bridge.Analyser.analyse`."""
         result_id = uuid4()
-        render = render_dicom(self._kinds)
         try:
             origin = Origin(result_id, Source.PACS, self._caller)
             _, files = await self._pipeline.analyse(
-                data, render, origin=origin, result_id=result_id
+                data, self._render, origin=origin, result_id=result_id
             )
         except ImageError as error:
             raise Refused(error.code, str(result_id)) from error
@@ -100,7 +96,7 @@ async def loaded_analyser(settings: Settings, model: str | None) -> AsyncIterato
             pipeline = registry.pipeline(model)
         except NotReady:
             raise SystemExit(1) from None
-        yield PipelineAnalyser(pipeline, settings.dicom_results, _WATCHER)
+        yield PipelineAnalyser(pipeline, settings, _WATCHER)
     finally:
         await registry.close()
         if recorder is not None:

@@ -12,6 +12,7 @@ from wscxr.anatomy.facts import LungFacts
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.model.calibration import Decision
 from wscxr.prediction import Prediction
+from wscxr.results.dicom.capture import Capture
 from wscxr.results.dicom.identity import ResultKind
 from wscxr.results.png import MapStyle
 
@@ -207,13 +208,18 @@ def render_map(style: MapStyle) -> Render[bytes]:
     return lambda prediction: prediction.png(style)
 
 
-def render_dicom(kinds: Sequence[ResultKind]) -> Render[list[bytes]]:
-    """Render DICOM result objects, each as a file; the radiograph must come from DICOM."""
+def render_dicom(
+    kinds: Sequence[ResultKind], capture: Capture | None = None
+) -> Render[list[bytes]]:
+    """Render DICOM result objects, each as a file; arguments as `make_results`.
+
+    The radiograph must come from DICOM.
+    """
 
     def render(prediction: Prediction) -> list[bytes]:
         # Only a DICOM file comes here, so the extra is there: it was needed to read the file.
         from wscxr.results.dicom.make import make_results, to_bytes
 
-        return [to_bytes(result) for result in make_results(prediction, kinds).values()]
+        return [to_bytes(result) for result in make_results(prediction, kinds, capture).values()]
 
     return render

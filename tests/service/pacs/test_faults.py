@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.pacs.bridge import Bridge, ServiceAnalyser
-from service.pacs.commands import Analysed, analyse_study, make_dicomweb, make_retries
+from service.pacs.commands import Analysed, analyse_study, make_archive, make_retries
 from service.pacs.errors import ArchiveFault, ArchiveRefuses, ArchiveUnavailable
 from service.pacs.monitor import PacsMetrics
 from service.pacs.settings import PacsSettings
@@ -29,7 +29,7 @@ class Forgetful(httpx.AsyncBaseTransport):
         self._real = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "POST":
+        if request.method == "POST" and request.url.path.endswith("/studies"):
             return httpx.Response(200, json={})
         return await self._real.handle_async_request(request)
 
@@ -62,7 +62,7 @@ def test_an_archive_that_keeps_nothing_is_found_out(
         http = httpx.AsyncClient(base_url=orthanc.url, auth=(USER, PASSWORD), transport=Forgetful())
         archive = Server(http, ArchiveUnavailable, ArchiveRefuses, ArchiveFault, 1_000_000)
         service = service_server(given)
-        web = make_dicomweb(given, archive)
+        web = make_archive(given, archive)
         bridge = Bridge(web, ServiceAnalyser(service, None), given.modalities)
         retries = make_retries(given, asyncio.Event(), PacsMetrics(), patient=False)
         try:

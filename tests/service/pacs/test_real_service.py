@@ -58,7 +58,9 @@ def test_the_archive_shows_the_capture_as_it_was_drawn(
         headers = {"Accept": "image/png"}
         shown = archive.get(f"/instances/{instance}/preview", headers=headers).content
     pixels = pydicom.dcmread(io.BytesIO(drawn)).pixel_array
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown))), pixels)
+    difference = np.asarray(Image.open(io.BytesIO(shown))).astype(int) - pixels
+    # Two decoders of JPEG need not round alike.
+    assert np.abs(difference).max() <= 3
 
 
 def test_the_service_analyses_a_study_on_request(

@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, written
+from tests.dicom_files import PATIENT_ID, PATIENT_NAME, dataset, picture, written
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.errors import OutOfScope
 from wscxr.imaging import Assumed, DicomRules, Radiograph, read_radiograph
 from wscxr.model.calibration import Decision
 from wscxr.prediction import Prediction
 from wscxr.process import quiet_dicom
+from wscxr.results.dicom.capture import Capture, Encoding
 from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind, is_own_result
 from wscxr.results.dicom.make import make_results, to_bytes
 from wscxr.results.png import ColourScale
@@ -71,11 +73,12 @@ def made(
     kind: ResultKind,
     source: Dataset | Radiograph | None = None,
     found: Prediction | None = None,
+    capture: Capture | None = None,
 ) -> Dataset:
     """One result, written and read again."""
     if not isinstance(source, Radiograph):
         source = read_radiograph(written(source or dataset()), rules=ANY_PART)
-    results = make_results((found or prediction()).of(source), [kind])
+    results = make_results((found or prediction()).of(source), [kind], capture)
     assert list(results) == [kind]
     return pydicom.dcmread(io.BytesIO(to_bytes(results[kind])))
 
@@ -269,7 +272,6 @@ def test_the_capture_shows_the_overlay_and_a_legend_below_it() -> None:
     radiograph = read_radiograph(written(dataset()))
     result = made(ResultKind.SC, radiograph)
     pixels = result.pixel_array
-    assert result.PhotometricInterpretation == "RGB"
     # 96 x 80 is shown eight times as large.
     assert pixels.shape[1] == 640
     legend = pixels[768:]
@@ -299,9 +301,30 @@ def test_the_legend_has_a_line_more_for_what_is_unlike_the_training_images() -> 
     np.testing.assert_array_equal(marked.pixel_array[:768], plain.pixel_array[:768])
 
 
-def test_large_pictures_are_made_smaller() -> None:
+@pytest.mark.parametrize("longest", [512, 1024, 1280])
+def test_large_pictures_are_made_smaller(longest: int) -> None:
     large = dataset(np.kron(np.arange(48).reshape(6, 8), np.ones((500, 500))).astype(np.uint16))
-    assert made(ResultKind.SC, large).Columns == 1024
+    result = made(ResultKind.SC, large, capture=Capture(longest=longest))
+    assert result.Columns == longest
+    shown = result.pixel_array[: longest * 3 // 4]
+    assert shown[8, 8].max() < 16
+    # The last square is the brightest: the whole radiograph is there.
+    assert shown[-16, -16].min() > 200
+
+
+def test_a_capture_is_compressed_unless_it_must_not_be() -> None:
+    source = dataset(picture(rows=960, columns=800))
+    small = made(ResultKind.SC, source)
+    native = made(ResultKind.SC, source, capture=Capture(encoding=Encoding.NATIVE))
+    assert small.file_meta.TransferSyntaxUID == JPEGBaseline8Bit
+    assert (small.LossyImageCompression, small.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
+    assert native.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert native.PhotometricInterpretation == "RGB"
+    assert "LossyImageCompression" not in native
+    assert small.SOPInstanceUID == native.SOPInstanceUID
+    assert len(native.PixelData) > 5 * len(small.PixelData)
+    difference = np.abs(small.pixel_array.astype(int) - native.pixel_array.astype(int))
+    assert difference.mean() < 2
 
 
 def content(result: Dataset) -> dict[str, Any]:
@@ -457,6 +480,13 @@ class TestValidity:
     @pytest.mark.parametrize("name", SYNTHETIC)
     def test_of_made_files(self, name: str, kind: ResultKind, tmp_path: Path) -> None:
         check_valid(written(SYNTHETIC[name]()), kind, tmp_path)
+
+    @pytest.mark.parametrize("encoding", Encoding)
+    def test_of_every_encoding(self, encoding: Encoding, tmp_path: Path) -> None:
+        target = tmp_path / "result.dcm"
+        drawn = Capture(encoding=encoding)
+        target.write_bytes(to_bytes(made(ResultKind.SC, capture=drawn)))
+        assert not errors(target)
 
     @every_kind
     @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)

@@ -8,6 +8,7 @@ from pydicom.uid import UID
 
 from wscxr.prediction import Prediction
 from wscxr.process import quiet_dicom
+from wscxr.results.dicom.capture import Capture
 from wscxr.results.dicom.gsps import presentation_state
 from wscxr.results.dicom.identity import DEFAULT_KINDS, ResultKind
 from wscxr.results.dicom.secondary_capture import secondary_capture
@@ -36,7 +37,9 @@ _MOMENTS = frozenset({"ContributionDateTime", "ObservationDateTime", "DateTime"}
 
 
 def make_results(
-    prediction: Prediction, kinds: Sequence[ResultKind] = DEFAULT_KINDS
+    prediction: Prediction,
+    kinds: Sequence[ResultKind] = DEFAULT_KINDS,
+    capture: Capture | None = None,
 ) -> dict[ResultKind, Dataset]:
     """Make DICOM objects of what a bundle says of a radiograph.
 
@@ -50,6 +53,8 @@ def make_results(
         Of a radiograph that was read from a DICOM file, which it holds.
     kinds
         Which objects are made.
+    capture
+        How secondary captures are drawn and encoded; None for the defaults.
 
     Raises
     ------
@@ -61,7 +66,8 @@ def make_results(
         raise ValueError("only a radiograph that was read from DICOM has a study to go into")
     with quiet_dicom:
         source = evidence(radiograph.header)
-        targets = [Target(kind, source, radiograph, prediction) for kind in kinds]
+        drawn = capture or Capture()
+        targets = [Target(kind, source, radiograph, prediction, drawn) for kind in kinds]
         return {target.kind: _fix(_MAKERS[target.kind](target), target) for target in targets}
 
 

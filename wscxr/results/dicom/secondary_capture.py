@@ -1,31 +1,37 @@
 """Secondary Capture (PS3.3, A.8.1): the overlay with a legend, for every viewer."""
 
 import numpy as np
+import simplejpeg
 from highdicom.sc import SCImage
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from wscxr.imaging import Radiograph
+from wscxr.results.dicom.capture import Encoding
 from wscxr.results.dicom.identity import RESEARCH
 from wscxr.results.dicom.target import Target
-from wscxr.results.png import display_grey, overlay
+from wscxr.results.png import overlay, resized_grey
 
-_SHORTEST, _LONGEST = 768, 1024
-"""Bounds on the longer side, in pixels: the legend must be legible, the file not too large. The map
-is far coarser, and the radiograph itself lies beside it."""
+_SHORTEST = 768
+"""Least pixels on the longer side, unless the settings allow fewer: the legend must be legible."""
+
+_QUALITY = 90
+"""Of JPEG: the letters of the legend have no visible halo."""
 
 
 def secondary_capture(target: Target) -> Dataset:
     """Draw the anomaly map over the radiograph, and the legend below it.
 
-    The picture has 768 to 1024 pixels on its longer side; nothing is written over the anatomy.
+    Nothing is written over the anatomy. Size and encoding are those of `Target.capture`.
     """
-    picture = _with_legend(_overlay(target), target)
+    picture = np.asarray(_with_legend(_overlay(target), target))
     source = target.source
     result = SCImage.from_ref_dataset(
         ref_dataset=source,
-        pixel_array=np.asarray(picture),
+        pixel_array=picture,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -43,17 +49,33 @@ def secondary_capture(target: Target) -> Dataset:
     origin.ReferencedSOPClassUID = source.SOPClassUID
     origin.ReferencedSOPInstanceUID = source.SOPInstanceUID
     result.SourceImageSequence = [origin]
+    if target.capture.encoding is Encoding.JPEG:
+        _compress(result, picture)
     return result
+
+
+def _compress(result: Dataset, picture: NDArray[np.uint8]) -> None:
+    """Encode the pixels as JPEG Baseline (PS3.5, 8.2.1; PS3.3, C.7.6.1.1.5)."""
+    jpeg = simplejpeg.encode_jpeg(picture, quality=_QUALITY, colorsubsampling="422")
+    result.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    result.PhotometricInterpretation = "YBR_FULL_422"
+    result.PixelData = encapsulate([jpeg])
+    result["PixelData"].VR = "OB"
+    result["PixelData"].is_undefined_length = True
+    result.LossyImageCompression = "01"
+    result.LossyImageCompressionRatio = round(picture.nbytes / len(jpeg), 2)
+    result.LossyImageCompressionMethod = "ISO_10918_1"
 
 
 def _overlay(target: Target) -> Image.Image:
     radiograph = target.radiograph
     longest = max(radiograph.width, radiograph.height)
-    share = min(max(longest, _SHORTEST), _LONGEST) / longest
-    if share != 1:
+    wanted = min(max(longest, _SHORTEST), target.capture.longest)
+    if wanted != longest:
+        share = wanted / longest
         size = (round(radiograph.width * share), round(radiograph.height * share))
-        resized = display_grey(radiograph).resize(size, Image.Resampling.BILINEAR)
-        radiograph = Radiograph(np.asarray(resized), radiograph.format)
+        grey = np.asarray(resized_grey(radiograph, size))
+        radiograph = Radiograph(grey, radiograph.format)
     return overlay(radiograph, target.prediction.anomaly_map, target.prediction.colour_scale)
 
 

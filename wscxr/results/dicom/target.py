@@ -10,6 +10,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorag
 from wscxr import __version__
 from wscxr.imaging import Radiograph
 from wscxr.prediction import Prediction
+from wscxr.results.dicom.capture import Capture
 from wscxr.results.dicom.identity import (
     DERIVED_ROOT,
     MANUFACTURER,
@@ -60,12 +61,15 @@ class Target:
         The radiograph as read.
     prediction
         What the bundle says of it.
+    capture
+        How a secondary capture is drawn and encoded.
     """
 
     kind: ResultKind
     source: Dataset
     radiograph: Radiograph
     prediction: Prediction
+    capture: Capture
 
     def uid(self, *what: str) -> UID:
         """A UID that follows from source instance, bundle, kind and `what` (PS3.5, B.2)."""
