@@ -67,6 +67,11 @@ class Orthanc:
         log.close()
         wait_for(self._answers, every_s=0.05)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
