@@ -125,10 +125,10 @@ def watch(
     root.mkdir()
     port = free_port()
     with archive(root / "orthanc", files) as orthanc:
-        settings = {"workers": str(workers), "metrics_port": str(port)}
+        settings = {"workers": str(workers), "metrics_port": str(port), "poll_s": "2"}
         settings |= {"in_process": "true"} if url is None else {"service_url": url}
         # Of the stand-in for the service only the address is asked for, and replaced.
-        watcher = WatcherProcess(orthanc, Scorer(), root / "watcher", **settings)
+        watcher = WatcherProcess(orthanc, Scorer(), root / "watcher", own=None, **settings)
         try:
             while '"watching"' not in watcher.output.read_text():
                 time.sleep(0.005)
@@ -136,7 +136,7 @@ def watch(
             before = sum(map(processor_s, outside)), processor_s(orthanc.pid)
             started = time.perf_counter()
             while stored(port) < len(files):
-                time.sleep(0.05)
+                time.sleep(0.5)  # a look costs the watcher some milliseconds
             seconds = time.perf_counter() - started
             outside_s = sum(map(processor_s, outside)) - before[0]
             orthanc_s = processor_s(orthanc.pid) - before[1]
