@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -45,7 +46,14 @@ def configure_process() -> None:
     warnings, which become log records; those of the DICOM libraries are not written at all. A
     service that sets up logging of its own passes all through `KnownTextFilter` again. A program
     that uses this package as a library needs none of it, for `quiet_dicom` guards every read.
+
+    A crash leaves no core dump: it would hold the radiographs in memory, headers included.
     """
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, most))
     # How long the OpenMP threads of PyTorch spin while they wait for each other. By default they
     # spin for milliseconds, and where something else wants the core a batch takes three to five
     # times as long; asleep at once, a lone image takes twice as long. This is in between.
