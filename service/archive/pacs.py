@@ -5,13 +5,12 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import astuple
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
 from service.archive.sources import Found
-from service.pacs.commands import make_dicomweb
+from service.pacs.commands import make_archive
 from service.pacs.dicomweb import Instance, first, is_uid
 from service.pacs.errors import PacsError
 from service.pacs.retries import Retries
@@ -41,7 +40,7 @@ class PacsReader:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server = self._run(self._connect())
-        self._web = make_dicomweb(self._settings, self._server)
+        self._web = make_archive(self._settings, self._server)
 
     def read(self, place: bytes) -> bytes:
         """Pull the DICOM file of an instance.
@@ -58,7 +57,7 @@ class PacsReader:
         ServerFault
             The server failed on it at every try.
         """
-        instance = Instance(*place.decode().split("/"))
+        instance = Instance.from_uids(place.decode())
         file: bytes = self._run(self._pull(instance))
         return file
 
@@ -97,7 +96,7 @@ class PacsReader:
         for study in filter(is_uid, studies):
             listing = partial(self._web.instances, study, modalities)
             instances = await retries.run(listing, self._web.probe)
-            names = ("/".join(astuple(instance)) for instance in instances)
+            names = (instance.uids for instance in instances)
             found += [Found(name, name.encode()) for name in names]
         return found
 

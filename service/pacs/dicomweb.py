@@ -91,6 +91,17 @@ class Instance:
             except Exception:  # noqa: BLE001 - pydicom raises all sorts of errors on damaged files
                 raise ValueError("not a DICOM file") from None
 
+    @classmethod
+    def from_uids(cls, uids: str) -> Self:
+        """Take the three UIDs from a text that `uids` made."""
+        study, series, sop = uids.split("/")
+        return cls(study, series, sop)
+
+    @property
+    def uids(self) -> str:
+        """Study, Series and SOP Instance UID with slashes between them."""
+        return f"{self.study}/{self.series}/{self.sop}"
+
     @property
     def path(self) -> str:
         """Resource of the instance below the root of a DICOMweb server (PS3.18, section 10.4)."""

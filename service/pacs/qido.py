@@ -100,8 +100,7 @@ class QidoFeed:
     async def locate(self, key: str) -> Instance:
         """See `Feed.locate`."""
         try:
-            study, series, sop = key.split("/")
-            return Instance(study, series, sop)
+            return Instance.from_uids(key)
         except ValueError:
             raise InstanceGone from None
 
@@ -167,7 +166,7 @@ class QidoFeed:
             self._leave_out(item)
             return []
         found = await self._archive.instances(study, self._modalities)
-        keys = ["/".join((it.study, it.series, it.sop)) for it in found]
+        keys = [instance.uids for instance in found]
         under_way = work.keys if work is not None else set()
         new = [key for key in keys if key not in under_way and not self._state.is_finished(key)]
         if new or under_way:
