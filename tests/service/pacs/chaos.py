@@ -124,7 +124,9 @@ class Chaos:
 
     def settle(self) -> None:
         """Wait until all is done and the operator sees that; every study has one result set."""
-        wait_for(self._is_done, every_s=0.5)
+        # As long as it goes on: on a busy machine a hundred studies take their time.
+        while (before := self._stored()) < self._wanted:
+            wait_for(lambda: self._stored() > before, every_s=0.5)
         wait_for(lambda: self.health() == "ok", every_s=0.2)
         assert self._watcher.stop() == 0
         with self._archive.client() as client:
@@ -146,9 +148,13 @@ class Chaos:
         if self._watcher.running:
             self._watcher.kill()
 
-    def _is_done(self) -> bool:
+    @property
+    def _wanted(self) -> int:
+        return len(self._sent) * (1 + len(RESULTS))
+
+    def _stored(self) -> int:
         self.health()
-        return len(self._archive.sops()) >= len(self._sent) * (1 + len(RESULTS))
+        return len(self._archive.sops())
 
 
 def survive(root: Path, store: Path, studies: int, kills: int, seed: int = 0) -> Survived:
