@@ -1,5 +1,6 @@
 """Forty planted values, two in each file, and whole processes: none may be written anywhere."""
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_no_process_writes_one(
         ended = lambda: watcher.output.read_text().count("instance done") >= len(taken)  # noqa: E731
         wait_for(ended, every_s=0.2)
         limits = Path(f"/proc/{watcher.process.pid}/limits").read_text()
-        assert "Max core file size         0 " in limits
+        assert re.search(r"Max core file size +0 ", limits)
         for vr in ELEMENTS:
             answer = httpx.post(
                 f"{url}/v1/predict", files={"file": (values(vr)[0], planted(vr)[1])}, timeout=300
