@@ -52,6 +52,11 @@ def lung_blueprint(sha256: str, build: Callable[[], LungNetwork]) -> Blueprint:
     build
         Makes it.
     """
+    # The frame, and so all that is seen in it, moves with the lungs' edge.
     return Blueprint(
-        shape=(1, INPUT_SIDE, INPUT_SIDE), key=f"lungs {sha256}", build=build, one_core=True
+        shape=(1, INPUT_SIDE, INPUT_SIDE),
+        key=f"lungs {sha256}",
+        build=build,
+        one_core=True,
+        exact=True,
     )

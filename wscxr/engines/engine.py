@@ -32,12 +32,15 @@ class Blueprint:
         compiled network of this key in its cache.
     one_core
         It is small and runs on several threads at once, image by image: each on one core.
+    exact
+        It is computed in float32 whatever the engine's precision is: others build on its numbers.
     """
 
     shape: tuple[int, ...]
     key: str
     build: Callable[[], "nn.Module"]
     one_core: bool = False
+    exact: bool = False
 
 
 class Network(Protocol):

@@ -54,7 +54,6 @@ class OpenVinoEngine:
         self.identity = EngineIdentity(name=EngineName.OPENVINO, precision=precision)
         self.batch = _cores()
         self._settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "NUM_STREAMS": str(self.batch),
             "INFERENCE_NUM_THREADS": str(self.batch),
             # Other threads of the process decode images on the same cores.
@@ -66,27 +65,37 @@ class OpenVinoEngine:
         """See `wscxr.engines.Engine.prepare`."""
         compiled = self._cached(blueprint) or self._compile(blueprint)
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        if used != _HINTS[self.identity.precision]:
+        if used != self._hint(blueprint):
             raise EngineUnavailable(f"OpenVINO computes in {used} in place of what was asked for")
         return _OpenVinoNetwork(compiled, self.batch)
 
     def _cached(self, blueprint: Blueprint) -> openvino.CompiledModel | None:
         data = None if self._cache is None else self._cache.read(self._key(blueprint))
-        return None if data is None else self._core.import_model(data, _DEVICE, self._settings)
+        return (
+            None
+            if data is None
+            else self._core.import_model(data, _DEVICE, self._options(blueprint))
+        )
 
     def _compile(self, blueprint: Blueprint) -> openvino.CompiledModel:
         # Here, because a network that is in the cache needs no PyTorch.
         from wscxr.engines.convert import convert
 
         model = convert(blueprint.build(), (1, *blueprint.shape))
-        compiled = self._core.compile_model(model, _DEVICE, self._settings)
+        compiled = self._core.compile_model(model, _DEVICE, self._options(blueprint))
         if self._cache is not None:
             self._cache.write(self._key(blueprint), compiled.export_model().getvalue())
         return compiled
 
+    def _hint(self, blueprint: Blueprint) -> str:
+        return _HINTS[Precision.FLOAT32 if blueprint.exact else self.identity.precision]
+
+    def _options(self, blueprint: Blueprint) -> dict[str, str]:
+        return self._settings | {"INFERENCE_PRECISION_HINT": self._hint(blueprint)}
+
     def _key(self, blueprint: Blueprint) -> str:
         processor = self._core.get_property(_DEVICE, "FULL_DEVICE_NAME")
-        settings = sorted(self._settings.items())
+        settings = sorted(self._options(blueprint).items())
         return f"{openvino.get_version()} {processor} {settings} {blueprint.shape} {blueprint.key}"
 
 

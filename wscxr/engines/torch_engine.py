@@ -46,7 +46,8 @@ class TorchEngine:
         """See `wscxr.engines.Engine.prepare`."""
         device = torch.device(self.device)
         module = blueprint.build().eval().to(device)
-        call = _Call(module, device, self.identity.precision)
+        precision = Precision.FLOAT32 if blueprint.exact else self.identity.precision
+        call = _Call(module, device, precision)
         if device.type == "cuda":
             return CudaNetwork(call, blueprint.shape, device)
         return _CpuNetwork(call, one_core=blueprint.one_core)

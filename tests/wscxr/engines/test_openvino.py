@@ -1,5 +1,6 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -113,6 +114,13 @@ def test_bfloat16_is_refused_where_the_processor_does_not_multiply_it(
     assert openvino_engine("auto").identity.precision is Precision.FLOAT32
     with pytest.raises(EngineUnavailable, match="does not multiply bfloat16"):
         openvino_engine("bfloat16")
+
+
+def test_an_exact_network_is_computed_in_float32(network: Network) -> None:
+    engine = openvino_engine("auto")
+    exact = replace(tiny(), exact=True)
+    [found] = engine.prepare(exact).run(images(2))
+    np.testing.assert_allclose(found, network.run(images(2))[0], rtol=1e-4, atol=1e-5)
 
 
 def test_bfloat16_rounds_and_is_near() -> None:
