@@ -116,7 +116,8 @@ def served(store: Path, log: Path) -> Iterator[str]:
                 *(sys.executable, "-m", "wscxr", "serve", "--model-store", str(store)),
                 *("--port", "0", "--device", "cpu"),
             ],
-            env=clean_environment(),
+            # As Python has it in the tests: see `openvino_by_name`.
+            env=clean_environment(engine="torch"),
             stdout=output,
             stderr=output,
             cwd=log.parent,

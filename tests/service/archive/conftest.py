@@ -52,7 +52,7 @@ def score(bundle: Path, tmp_path: Path) -> Score:
 
     def run(*arguments: str | Path, out: Path | None = None) -> Ran:
         given = () if "--bundle" in arguments else ("--bundle", bundle)
-        options = (*given, "--processes", "1", "--device", "cpu")
+        options = (*given, "--processes", "1", "--device", "cpu", "--engine", "torch")
         return run_cli("archive", "score", out or tmp_path / "out", *arguments, *options)
 
     return run

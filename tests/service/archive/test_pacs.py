@@ -47,7 +47,7 @@ def test_studies_of_some_days(
     for number in (1, 2, 3):
         uid = str(dataset(seed=number).SOPInstanceUID)
         expected[uid] = model.predict(filled.file(uid)).score
-    assert scores == pytest.approx(expected, abs=1e-3)
+    assert scores == pytest.approx(expected, abs=1e-5)
     ran = score("--dates", "20240501-20240503", *options)
     assert ran.out.splitlines()[:2] == ["already scored\t4", "scored\t1"]
 
