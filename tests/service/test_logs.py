@@ -39,7 +39,7 @@ def test_nothing_a_client_sent_is_logged(
             ]
         ]
 
-        def broken(*_: object) -> None:
+        def broken(*_: object, **__: object) -> None:
             raise RuntimeError(MARKER)
 
         monkeypatch.setattr("service.scoring.pipeline.read_radiograph", broken)
