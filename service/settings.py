@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="What they compute in; auto: bfloat16 where the hardware multiplies it.",
+        description="What they compute in; auto: bfloat16 on a GPU that multiplies it.",
     )
     engine_cache: Path | None = Field(
         default=None,

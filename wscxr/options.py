@@ -42,7 +42,7 @@ Precision = Annotated[
     str,
     typer.Option(
         metavar="auto|float32|bfloat16",
-        help="What they compute in; auto: bfloat16 where the hardware multiplies it.",
+        help="What they compute in; auto: bfloat16 on a GPU that multiplies it.",
     ),
 ]
 TrustedKeyFiles = Annotated[

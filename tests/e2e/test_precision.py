@@ -7,22 +7,24 @@ import pytest
 
 from benchmarks.precision import ENGINES, class_folders, compare, score_all
 from wscxr.bundle.bundle import Bundle
-from wscxr.choices import Precision
 from wscxr.engines import open_engine
+from wscxr.errors import EngineUnavailable
 from wscxr.imaging import find_images
 from wscxr.shipped import default_bundle
 
 pytest.importorskip("openvino", reason="pip install 'wscxr[openvino]'")
 
 IMAGES = 250
-"""Of each class: one decision of 500 is two of a thousand."""
+"""Of each class, at most."""
 
 
 @pytest.mark.real_data
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["zhanglab224", "nih512"])
 def test_engines_agree_on_real_radiographs(real_data: Path, name: str) -> None:
-    if open_engine("cpu", "openvino").identity.precision is not Precision.BFLOAT16:
+    try:
+        open_engine("cpu", "openvino", "bfloat16")
+    except EngineUnavailable:
         pytest.skip("this processor does not multiply bfloat16")
     images = [find_images(folder)[:IMAGES] for folder in class_folders(real_data / "data" / name)]
     abnormal = np.repeat([False, True], [len(part) for part in images])
@@ -32,4 +34,5 @@ def test_engines_agree_on_real_radiographs(real_data: Path, name: str) -> None:
     assert np.abs(exact - reference).max() < 1e-4
     change = compare(abnormal, reference, rounded, threshold)
     assert abs(change.auroc) < 0.1
-    assert change.decisions <= 2
+    # One of the 330 adults is 3.03 of a thousand.
+    assert change.decisions <= 4

@@ -30,8 +30,8 @@ def open_engine(
         ``"auto"``, ``"torch"`` or ``"openvino"``. Auto is OpenVINO on a CPU where it is installed,
         and PyTorch elsewhere; what is asked for by name is never replaced.
     precision
-        ``"auto"``, ``"float32"`` or ``"bfloat16"``. Auto is bfloat16 where the hardware multiplies
-        it: in OpenVINO on a processor with AMX or AVX-512 BF16, in PyTorch on such a CUDA device.
+        ``"auto"``, ``"float32"`` or ``"bfloat16"``. Auto is float32 on a CPU, and
+        bfloat16 on a CUDA device that multiplies it.
     cache
         Folder of compiled networks, for a quicker start; None for no cache. PyTorch has none.
 
