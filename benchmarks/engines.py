@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks.common import console
 from training.phantoms import make_phantom
 from wscxr import shipped
-from wscxr.anatomy import lung_blueprint, shipped_lung_network
+from wscxr.anatomy import LungNetwork, shipped_lung_network
 from wscxr.anatomy.network import INPUT_SIDE
 from wscxr.choices import Intensity, Precision, WeightsSource
 from wscxr.device import resolve_device
@@ -55,7 +55,7 @@ class Subject:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class Measurement:
     """A network on an engine at one batch size, and the seconds that each round took."""
 
     subject: Subject
@@ -106,7 +106,7 @@ def subjects() -> Iterator[Subject]:
     ]
     pictures = [to_unit_range(one, INPUT_SIDE, Intensity.PERCENTILE) for one in phantoms]
     yield Subject(
-        "lungs", lung_blueprint("shipped", shipped_lung_network), np.stack(pictures)[:, None]
+        "lungs", LungNetwork.blueprint("shipped", shipped_lung_network), np.stack(pictures)[:, None]
     )
     for name, architecture, source, size in (
         ("regnet", shipped.ARCHITECTURE, WeightsSource.CXR, 160),
@@ -126,7 +126,7 @@ def _same(backbone: Backbone) -> Backbone:
     return backbone
 
 
-def rows_of(subject: Subject, device: torch.device) -> Iterator[Row]:
+def rows_of(subject: Subject, device: torch.device) -> Iterator[Measurement]:
     """One network on every engine and in every precision that a device has."""
     exact = open_engine("cpu", "torch", "float32").prepare(subject.blueprint)
     [expected] = exact.run(subject.inputs)
@@ -142,13 +142,13 @@ def rows_of(subject: Subject, device: torch.device) -> Iterator[Row]:
                 continue
             agreement = largest_difference(network, subject.inputs, expected)
             for batch in BATCHES:
-                yield Row(subject, engine, precision, batch, network.run, agreement)
+                yield Measurement(subject, engine, precision, batch, network.run, agreement)
     if device.type == "cuda":
         # What graphs and the copies around them cost or bring: the same module, as PyTorch runs it.
         yield from eager_rows(subject, device)
 
 
-def eager_rows(subject: Subject, device: torch.device) -> Iterator[Row]:
+def eager_rows(subject: Subject, device: torch.device) -> Iterator[Measurement]:
     """A network on a GPU without CUDA graphs, in bfloat16, in and out of ordinary memory."""
     module = subject.blueprint.build().to(device)
 
@@ -157,7 +157,7 @@ def eager_rows(subject: Subject, device: torch.device) -> Iterator[Row]:
             return module(torch.from_numpy(batch).to(device)).float().cpu()
 
     for batch in BATCHES:
-        yield Row(subject, "torch eager", Precision.BFLOAT16, batch, run, float("nan"))
+        yield Measurement(subject, "torch eager", Precision.BFLOAT16, batch, run, float("nan"))
 
 
 def largest_difference(
@@ -168,7 +168,7 @@ def largest_difference(
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Measurement]) -> Table:
     """Lay out the medians of all rounds."""
     shown = Table(
         "network", "engine", "precision", "batch", "ms an image", "processor ms", "agreement"

@@ -39,7 +39,7 @@ SLOWER = 1.5
 
 
 @dataclass(frozen=True)
-class Answer:
+class Exchange:
     """How one request ended: when, after how long, and with which status."""
 
     ended: float
@@ -90,7 +90,7 @@ class Clients:
     """Posts files, and remembers the answers."""
 
     def __init__(self, port: int) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[Exchange] = []
         self._client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
             timeout=60,
@@ -105,7 +105,7 @@ class Clients:
         except httpx.TransportError:
             status = 0
         ended = time.monotonic()
-        self.answers.append(Answer(ended, ended - started, status, hostile))
+        self.answers.append(Exchange(ended, ended - started, status, hostile))
 
 
 def capacity(clients: Clients, files: Sequence[bytes], seconds: float) -> float:
@@ -132,7 +132,7 @@ def arrivals(rate: float, minutes: float) -> Iterator[tuple[float, bool]]:
         yield at, bool(rng.random() < HOSTILE)
 
 
-def observe(pid: int, minute: int, answers: Sequence[Answer]) -> Minute:
+def observe(pid: int, minute: int, answers: Sequence[Exchange]) -> Minute:
     """What a minute was like (Linux)."""
     process = Path(f"/proc/{pid}")
     status = dict(

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from training.config import TrainConfig
-from wscxr.anatomy import LungNetwork, lung_blueprint
+from wscxr.anatomy import LungNetwork
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.manifest import BundleManifest, Provenance, Versions
 from wscxr.bundle.networks import TrainedNetworks
@@ -121,7 +121,7 @@ def feature_network(backbone: Backbone, p: int = 3) -> Network:
 
 def lung_finder(network: LungNetwork) -> Network:
     """A lung network, run by `ENGINE`."""
-    return ENGINE.prepare(lung_blueprint("", lambda: network))
+    return ENGINE.prepare(LungNetwork.blueprint("", lambda: network))
 
 
 def tiny_detector(seed: int = 0, rule: ScoreRule = ScoreRule.MAX) -> Detector:

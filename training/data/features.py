@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.config import TrainConfig
 from training.data.images import load_batches
 from training.data.samples import Sample
-from wscxr.anatomy import LungNetwork, Preparation, lung_blueprint, shipped_lung_network
+from wscxr.anatomy import LungNetwork, Preparation, shipped_lung_network
 from wscxr.choices import Align
 from wscxr.engines import Engine, Network
 from wscxr.imaging import InputConfig
-from wscxr.model.lesions import LesionNetwork, lesion_blueprint, shipped_lesion_network
-from wscxr.model.unet import load_weights
+from wscxr.model.lesions import LesionNetwork, shipped_lesion_network
+from wscxr.model.unet import DenseNetwork, load_weights
 from wscxr.model.weights import imagenet_normalisation, weights_sha256
 from wscxr.progress import Track, untracked
 
@@ -113,16 +113,16 @@ def preparation_of(
     lesions
         From `lesions_of`.
     """
-    find_lungs, find_lesions = None, None
-    if lungs is not None:
-        find_lungs = engine.prepare(lung_blueprint(_sha256(lungs), lambda: lungs))
-    if lesions is not None:
-        find_lesions = engine.prepare(lesion_blueprint(_sha256(lesions), lambda: lesions))
+    find_lungs, find_lesions = (
+        None if network is None else run_by(engine, network) for network in (lungs, lesions)
+    )
     return Preparation(input_of(config), find_lungs, find_lesions)
 
 
-def _sha256(network: nn.Module) -> str:
-    return weights_sha256(network.state_dict())
+def run_by(engine: Engine, network: DenseNetwork) -> Network:
+    """Let an engine run a network of lungs or lesions."""
+    sha256 = weights_sha256(network.state_dict())
+    return engine.prepare(network.blueprint(sha256, lambda: network))
 
 
 def extract_features(

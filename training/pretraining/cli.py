@@ -142,24 +142,20 @@ def pretrain_lesions(
     device: Device = "auto",
 ) -> None:
     """Train the network that finds lesions, on lesions painted into normal chests."""
-    from training.data.features import lung_network
+    from training.data.features import lung_network, run_by
     from training.pretraining.backbone.views import find_unlabelled
     from training.pretraining.lesions.config import LesionsConfig
     from training.pretraining.lesions.run import pretrain_lesions as run
-    from wscxr.anatomy import lung_blueprint
     from wscxr.device import resolve_device
     from wscxr.engines import open_engine
-    from wscxr.model.weights import weights_sha256
 
     config = validated(LesionsConfig, given_settings(context))
     network = lung_network(None if lungs == WeightsSource.CXR else Path(lungs))
-    sha256 = weights_sha256(network.state_dict())
-    find_lungs = open_engine("cpu").prepare(lung_blueprint(sha256, lambda: network))
     with progress_bars() as progress:
         done = run(
             find_unlabelled(images),
             find_unlabelled(unlabelled) if unlabelled else [],
-            find_lungs,
+            run_by(open_engine("cpu"), network),
             config,
             out,
             resolve_device(device),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from training.pretraining.config import DescentConfig
 from training.pretraining.precision import multiplies_bf16
 from wscxr.errors import ConfigError
 
@@ -21,13 +22,8 @@ class AveragedDescent:
     ----------
     network
         Pictures in, a map of logits out.
-    steps
-        How many there will be.
-    learning_rate, weight_decay
-        Of AdamW; the rate rises over the first twentieth of the steps and falls to 0 along a
-        cosine.
-    average
-        Decay of the running average; while it is young, it forgets faster.
+    config
+        Its settings; the running average, while it is young, forgets faster.
     device
         Where to compute; bf16 is used where the device multiplies it in hardware.
     """
@@ -35,24 +31,20 @@ class AveragedDescent:
     def __init__(
         self,
         network: nn.Module,
-        *,
-        steps: int,
-        learning_rate: float,
-        weight_decay: float,
-        average: float,
+        config: DescentConfig,
         device: torch.device,
     ) -> None:
         self._network = network.to(memory_format=torch.channels_last).to(device).train()
-        self._steps, self._learning_rate, self._device = steps, learning_rate, device
+        self._config, self._device = config, device
         self._average = AveragedModel(
             self._network,
             avg_fn=lambda average_, new, steps_: _towards(
-                average_, new, max(1 - average, 9 / (int(steps_) + 10))
+                average_, new, max(1 - config.average, 9 / (int(steps_) + 10))
             ),
             use_buffers=True,
         ).eval()
         self._optimiser = torch.optim.AdamW(
-            self._network.parameters(), lr=learning_rate, weight_decay=weight_decay
+            self._network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self._done = 0
 
@@ -77,7 +69,7 @@ class AveragedDescent:
             It is not finite.
         """
         for group in self._optimiser.param_groups:
-            group["lr"] = self._learning_rate * self._rate()
+            group["lr"] = self._config.learning_rate * self._rate()
         bf16 = multiplies_bf16(self._device)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bf16):
             logits = self._network(pictures.to(self._device))
@@ -103,7 +95,7 @@ class AveragedDescent:
         return {key: value.cpu().contiguous() for key, value in state.items()}
 
     def _rate(self) -> float:
-        done = (self._done + 1) / self._steps
+        done = (self._done + 1) / self._config.steps
         if done < _WARM_UP:
             return done / _WARM_UP
         return (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP))) / 2

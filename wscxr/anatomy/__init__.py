@@ -4,7 +4,7 @@ from wscxr.anatomy.box import LungBox, lung_box
 from wscxr.anatomy.facts import LungFacts, PixelBox
 from wscxr.anatomy.frame import Frame
 from wscxr.anatomy.lungs import LungFields, find_lungs, shipped_lung_network
-from wscxr.anatomy.network import LungNetwork, lung_blueprint
+from wscxr.anatomy.network import LungNetwork
 from wscxr.anatomy.prepare import ModelInput, Preparation
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "PixelBox",
     "Preparation",
     "find_lungs",
-    "lung_blueprint",
     "lung_box",
     "shipped_lung_network",
 ]

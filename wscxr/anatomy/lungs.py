@@ -13,7 +13,7 @@ from wscxr.anatomy.network import INPUT_SIDE, LungNetwork
 from wscxr.choices import Intensity
 from wscxr.engines import Network
 from wscxr.imaging import Radiograph, View, to_unit_range
-from wscxr.model.unet import load_weights
+from wscxr.model.unet import load_weights, probability
 
 MARGIN = 0.03
 """Added to each side of the lung box, as a share of the box: what borders on the lungs is seen."""
@@ -56,8 +56,8 @@ def shipped_lung_network() -> LungNetwork:
 def find_lungs(network: Network, seen: Radiograph | View) -> LungFields:
     """Find the lung fields of a radiograph.
 
-    One by one and on one core (see `lung_blueprint`): batches of another size, or another number of
-    cores, could round differently, and a frame must not depend on what else is computed.
+    One by one and on one core (see `DenseNetwork.blueprint`): batches of another size, or another
+    number of cores, could round differently, and a frame must not depend on what else is computed.
 
     Parameters
     ----------
@@ -67,7 +67,5 @@ def find_lungs(network: Network, seen: Radiograph | View) -> LungFields:
         As read, or a view of it.
     """
     picture = to_unit_range(seen, INPUT_SIDE, Intensity.PERCENTILE)
-    [logits] = network.run(picture[None, None])
-    # Beyond 80 the exponential leaves the range of float32; the sigmoid is 0 or 1 long before.
-    probability = 1 / (1 + np.exp(-np.clip(logits[0, 0], -80, 80)))
-    return LungFields(probability, lung_box(probability))
+    found = probability(network, picture)
+    return LungFields(found, lung_box(found))

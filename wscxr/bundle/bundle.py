@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wscxr.anatomy import LungFacts, ModelInput, Preparation, lung_blueprint
+from wscxr.anatomy import LungFacts, LungNetwork, ModelInput, Preparation
 from wscxr.bundle.card import model_card
 from wscxr.bundle.golden import GoldenCase, GoldenScores, check_golden, make_golden
 from wscxr.bundle.identity import ModelIdentity
@@ -33,7 +33,7 @@ from wscxr.imaging import DicomRules, Radiograph, Source, open_source
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.detector import Detector
 from wscxr.model.features import feature_blueprint
-from wscxr.model.lesions import lesion_blueprint
+from wscxr.model.lesions import LesionNetwork
 from wscxr.model.ood import OodScorer
 from wscxr.prediction import Prediction
 
@@ -179,11 +179,11 @@ class Bundle:
             lungs = None
             if manifest.align is Align.LUNGS:
                 sha256 = manifest.files["lungs.safetensors"]
-                lungs = chosen.prepare(lung_blueprint(sha256, stored.load_lungs))
+                lungs = chosen.prepare(LungNetwork.blueprint(sha256, stored.load_lungs))
             lesions = None
             if manifest.lesions is not None:
                 sha256 = manifest.files["lesions.safetensors"]
-                lesions = chosen.prepare(lesion_blueprint(sha256, stored.load_lesions))
+                lesions = chosen.prepare(LesionNetwork.blueprint(sha256, stored.load_lesions))
             head = manifest.head.build()
             head.load_state_dict(safetensors.torch.load(content["discriminator.safetensors"]))
             ood = None

@@ -1,6 +1,5 @@
 """The network that says where a chest, in its frame, looks changed by a lesion."""
 
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Self
@@ -8,10 +7,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
-from torch import Tensor, nn
 
-from wscxr.engines import Blueprint, Network
-from wscxr.model.unet import UNet, load_weights
+from wscxr.engines import Network
+from wscxr.model.unet import DenseNetwork, load_weights, probability
 
 LESION_SIDE = 128
 """Side of the frame as the network sees it, px."""
@@ -19,32 +17,17 @@ LESION_SIDE = 128
 MAP_SIDE = 32
 """Side of a lesion map: 4 x 4 pixels become one place, which takes the grain out of it."""
 
-_WIDTHS = (32, 64, 96, 128, 192)
 _SHIPPED = Path("weights") / "lesions.safetensors"
 
 
-class LesionNetwork(nn.Module):
-    """Finds lesions; trained on lesions painted into normal chests, without any label."""
+class LesionNetwork(DenseNetwork):
+    """Finds lesions in a chest in its frame; 1.7 million parameters.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.unet = UNet(_WIDTHS)
+    It is trained on lesions painted into normal chests, without any label.
+    """
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Find lesions.
-
-        Parameters
-        ----------
-        frames
-            float32 of shape (B, 1, LESION_SIDE, LESION_SIDE), percentile-stretched to [0, 1].
-
-        Returns
-        -------
-        Tensor
-            Logits of the same shape, positive where a lesion is likely.
-        """
-        lesions: Tensor = self.unet(frames)
-        return lesions
+    side = LESION_SIDE
+    widths = (32, 64, 96, 128, 192)
 
 
 class LesionWitness(BaseModel):
@@ -173,27 +156,10 @@ def lesion_map(
         How likely there is a lesion in each place of the lungs, float32 of shape
         (MAP_SIDE, MAP_SIDE) in [0, 1].
     """
-    [logits] = network.run(frame[None, None])
-    # Beyond 80 the exponential leaves the range of float32.
-    likely = 1 / (1 + np.exp(-np.clip(logits[0, 0], -80, 80)))
+    likely = probability(network, frame)
     block = LESION_SIDE // MAP_SIDE
     places = likely.reshape(MAP_SIDE, block, MAP_SIDE, block).mean(axis=(1, 3))
     return np.asarray(places * lungs, dtype=np.float32)
-
-
-def lesion_blueprint(sha256: str, build: Callable[[], LesionNetwork]) -> Blueprint:
-    """Describe a lesion network for an engine.
-
-    Parameters
-    ----------
-    sha256
-        Hash of its weights.
-    build
-        Makes it.
-    """
-    return Blueprint(
-        shape=(1, LESION_SIDE, LESION_SIDE), key=f"lesions {sha256}", build=build, one_core=True
-    )
 
 
 def shipped_lesion_network() -> LesionNetwork:

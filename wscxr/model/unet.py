@@ -1,18 +1,21 @@
 """A small U-Net: a grey picture in, a map of logits of the same size out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wscxr.engines import Blueprint, Network
 from wscxr.errors import WeightsError
 from wscxr.model.weights import read_weights
 
-Network = TypeVar("Network", bound=nn.Module)
+N = TypeVar("N", bound=nn.Module)
 
 STEM = 2
 """The network computes on blocks of this many pixels a side: a quarter of the work, and the map,
@@ -66,7 +69,83 @@ class UNet(nn.Module):
         return functional.pixel_shuffle(self.head(found), STEM)
 
 
-def load_weights(network: Network, path: Path) -> Network:
+class DenseNetwork(nn.Module):
+    """A U-Net that finds something in a grey picture of one size; a subclass says what.
+
+    Attributes
+    ----------
+    side
+        Of the square it looks at, px.
+    widths
+        See `UNet`.
+    """
+
+    side: ClassVar[int]
+    widths: ClassVar[tuple[int, ...]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = UNet(self.widths)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Find it.
+
+        Parameters
+        ----------
+        pictures
+            float32 of shape (B, 1, side, side), percentile-stretched to [0, 1].
+
+        Returns
+        -------
+        Tensor
+            Logits of the same shape, positive where it is likely.
+        """
+        found: Tensor = self.unet(pictures)
+        return found
+
+    @classmethod
+    def blueprint(cls, sha256: str, build: Callable[[], "DenseNetwork"]) -> Blueprint:
+        """Describe such a network for an engine.
+
+        Parameters
+        ----------
+        sha256
+            Hash of its weights.
+        build
+            Makes it.
+        """
+        # In float32 by every engine: frames move with the lungs' edge, and a lesion map's mean is
+        # a score.
+        return Blueprint(
+            shape=(1, cls.side, cls.side),
+            key=f"{cls.__name__} {sha256}",
+            build=build,
+            one_core=True,
+            exact=True,
+        )
+
+
+def probability(network: Network, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a `DenseNetwork` on one picture.
+
+    Parameters
+    ----------
+    network
+        A `DenseNetwork` that an engine runs.
+    picture
+        float32 of shape (side, side), percentile-stretched to [0, 1].
+
+    Returns
+    -------
+    ndarray
+        Probabilities, float32 of the same shape.
+    """
+    [logits] = network.run(picture[None, None])
+    # Beyond 80 the exponential leaves the range of float32; the sigmoid is 0 or 1 long before.
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits[0, 0], -80, 80))), dtype=np.float32)
+
+
+def load_weights(network: N, path: Path) -> N:
     """Load a network's own weights, and put it into evaluation mode.
 
     Raises

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.helpers import ENGINE, SIZE, random_backbone
-from wscxr.anatomy import lung_blueprint, shipped_lung_network
+from wscxr.anatomy import LungNetwork, shipped_lung_network
 from wscxr.choices import EngineName, Precision
 from wscxr.engines import Blueprint, open_engine
 from wscxr.engines.engine import Engine, Network
@@ -47,7 +47,7 @@ def test_float32_agrees_with_pytorch(network: Network) -> None:
 
 
 def test_the_lung_network_agrees_with_pytorch() -> None:
-    blueprint = lung_blueprint("shipped", shipped_lung_network)
+    blueprint = LungNetwork.blueprint("shipped", shipped_lung_network)
     picture = np.random.default_rng(0).uniform(size=(1, *blueprint.shape)).astype(np.float32)
     [expected] = ENGINE.prepare(blueprint).run(picture)
     [found] = openvino_engine().prepare(blueprint).run(picture)

@@ -1,6 +1,5 @@
 """The pretraining run: unlabelled radiographs in, a weights file out; it resumes."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 from training.pretraining.backbone.config import PretrainConfig
 from training.pretraining.backbone.training import Probe, Training
 from training.pretraining.backbone.views import load_pictures
+from training.pretraining.weights_file import check_new, write_weights
 from wscxr import __version__
-from wscxr.errors import ConfigError, DataError, NotEnoughImages
+from wscxr.errors import DataError, NotEnoughImages
 from wscxr.files import write_file
 from wscxr.model.weights import round_to_half
 from wscxr.progress import Track, untracked
@@ -152,10 +152,7 @@ def pretrain(
     WeightsError, WeightsUnavailable
         The weights to start from cannot be used.
     """
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"{out}: name a .safetensors file")
-    if out.exists():
-        raise ConfigError(f"{out} exists; give another name")
+    check_new(out)
     if len(files) < 2 * config.batch_size:
         raise NotEnoughImages(
             f"pretraining in batches of {config.batch_size} needs at least "
@@ -183,7 +180,6 @@ def pretrain(
         version=__version__,
     )
     weights = round_to_half(run.backbone.weights())
-    metadata = {"pretrained": json.dumps(done.model_dump(mode="json"), sort_keys=True)}
-    write_file(out, safetensors.torch.save(weights, metadata))
+    write_weights(out, weights, "pretrained", done)
     checkpoint.remove()
     return done

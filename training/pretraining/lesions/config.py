@@ -1,27 +1,17 @@
 """The settings of the lesion network's training; importable without PyTorch."""
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
+
+from training.pretraining.config import DescentConfig
 
 
-class LesionsConfig(BaseModel):
+class LesionsConfig(DescentConfig):
     """Settings of one training run of the lesion network."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: PositiveInt = Field(default=2400, description="Optimiser steps.")
     batch_size: int = Field(default=64, ge=2, description="Radiographs in one step.")
     learning_rate: float = Field(
-        default=3e-3,
-        gt=0,
-        description="Of AdamW; it rises over the first twentieth of the steps and falls to 0 along "
-        "a cosine.",
-    )
-    weight_decay: float = Field(default=1e-3, ge=0, description="Of AdamW.")
-    average: float = Field(
-        default=0.998,
-        ge=0,
-        lt=1,
-        description="Decay of the running average of the weights; the average is what is kept.",
+        default=3e-3, gt=0, description=DescentConfig.model_fields["learning_rate"].description
     )
     lesion_share: float = Field(
         default=0.65, gt=0, le=1, description="Share of the pictures with a painted lesion."
@@ -42,11 +32,4 @@ class LesionsConfig(BaseModel):
         le=1,
         description="Unlabelled radiographs in one step, as a share of batch_size and beside it, "
         "if there are any.",
-    )
-    seed: int = Field(
-        default=0,
-        ge=0,
-        lt=2**32,
-        description="The same seed gives the same weights, byte for byte, on the same CPU and "
-        "number of threads.",
     )

@@ -1,21 +1,19 @@
 """The lesion network's training run: normal radiographs in, a weights file out."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from training.pretraining.lesions.config import LesionsConfig
 from training.pretraining.lesions.frames import load_frames
 from training.pretraining.lesions.training import LesionTraining
+from training.pretraining.weights_file import check_new, write_weights
 from wscxr import __version__
 from wscxr.engines import Network
-from wscxr.errors import ConfigError, NotEnoughImages
-from wscxr.files import write_file
+from wscxr.errors import NotEnoughImages
 from wscxr.progress import Track, untracked
 
 
@@ -90,10 +88,7 @@ def pretrain_lesions(
     DataError
         A file cannot be read.
     """
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"{out}: name a .safetensors file")
-    if out.exists():
-        raise ConfigError(f"{out} exists; give another name")
+    check_new(out)
     normal, others = (load_frames(part, lungs, track) for part in (files, unlabelled))
     if len(normal) < 2:
         raise NotEnoughImages(
@@ -114,6 +109,5 @@ def pretrain_lesions(
         config=config,
         version=__version__,
     )
-    metadata = {"lesions": json.dumps(done.model_dump(mode="json"), sort_keys=True)}
-    write_file(out, safetensors.torch.save(run.descent.weights(), metadata))
+    write_weights(out, run.descent.weights(), "lesions", done)
     return done

@@ -50,14 +50,7 @@ class LesionTraining:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = LesionNetwork()
-        self.descent = AveragedDescent(
-            network,
-            steps=config.steps,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            average=config.average,
-            device=device,
-        )
+        self.descent = AveragedDescent(network, config, device)
 
     def steps(self) -> Iterator[float]:
         """Train; yields the loss of each step.

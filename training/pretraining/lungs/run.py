@@ -1,11 +1,9 @@
 """The lung network's training run: radiographs and masks in, a weights file out."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -14,9 +12,9 @@ from training.pretraining.backbone.views import load_pictures
 from training.pretraining.lungs.config import LungsConfig
 from training.pretraining.lungs.masks import HELD_SIDE, MaskedImage, load_masked_pictures
 from training.pretraining.lungs.training import LungTraining
+from training.pretraining.weights_file import check_new, write_weights
 from wscxr import __version__
-from wscxr.errors import ConfigError, NotEnoughImages
-from wscxr.files import write_file
+from wscxr.errors import NotEnoughImages
 from wscxr.progress import Track, untracked
 
 
@@ -110,10 +108,7 @@ def pretrain_lungs(
     DataError
         A file cannot be read.
     """
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"{out}: name a .safetensors file")
-    if out.exists():
-        raise ConfigError(f"{out} exists; give another name")
+    check_new(out)
     learned = [image for image in images if not image.held_out]
     held_out = [image for image in images if image.held_out]
     names = sorted({image.group for image in images})
@@ -148,8 +143,7 @@ def pretrain_lungs(
         config=config,
         version=__version__,
     )
-    metadata = {"lungs": json.dumps(done.model_dump(mode="json"), sort_keys=True)}
-    write_file(out, safetensors.torch.save(run.descent.weights(), metadata))
+    write_weights(out, run.descent.weights(), "lungs", done)
     return done
 
 

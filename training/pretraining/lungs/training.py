@@ -57,14 +57,7 @@ class LungTraining:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = LungNetwork()
-        self.descent = AveragedDescent(
-            network,
-            steps=config.steps,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            average=config.average,
-            device=device,
-        )
+        self.descent = AveragedDescent(network, config, device)
         self.mispaired: list[int] = []
 
     def steps(self) -> Iterator[float]:
