@@ -1,12 +1,11 @@
 """An SQLite file and a real PostgreSQL server, started by the tests."""
 
 import os
-import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -28,29 +27,31 @@ def _program(name: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Address of a server of our own, without the database's name."""
     initdb, pg_ctl = _program("initdb"), _program("pg_ctl")
     if initdb is None or pg_ctl is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    folder = tmp_path_factory.mktemp("postgres")
-    data, port = folder / "data", free_port()
-    # It refuses to run as root.
-    user = None
-    if os.geteuid() == 0:
-        user = "postgres"
-        shutil.chown(folder, pwd.getpwnam(user).pw_uid)
-        for parent in folder.parents[:3]:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    options: dict[str, Any] = {"user": user, "check": True, "capture_output": True, "cwd": folder}
-    subprocess.run([initdb, "-D", data, "-U", "wscxr", "-A", "trust", "--no-sync"], **options)
-    settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    log = folder / "log"
-    subprocess.run([pg_ctl, "-D", data, "-w", "-l", log, "-o", settings, "start"], **options)
-    yield f"postgresql://wscxr@127.0.0.1:{port}"
-    subprocess.run(
-        [pg_ctl, "-D", data, "-w", "-m", "immediate", "stop"], **(options | {"check": False})
-    )
+    # It refuses to run as root; and another user may not enter pytest's folders, which every run
+    # of pytest that starts closes again.
+    user = "postgres" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="wscxr-postgres-") as place:
+        folder = Path(place)
+        if user is not None:
+            shutil.chown(folder, user)
+        data, port = folder / "data", free_port()
+
+        def run(*command: str | Path) -> None:
+            done = subprocess.run(
+                command, user=user, cwd=folder, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+
+        run(initdb, "-D", data, "-U", "wscxr", "-A", "trust", "--no-sync")
+        settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        run(pg_ctl, "-D", data, "-w", "-l", folder / "log", "-o", settings, "start")
+        yield f"postgresql://wscxr@127.0.0.1:{port}"
+        run(pg_ctl, "-D", data, "-w", "-m", "immediate", "stop")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
