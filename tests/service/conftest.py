@@ -1,6 +1,7 @@
 """Real parts for the tests of the service: bundles, servers, clients."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from tests.helpers import write_tiny_bundle
-from tests.service.serving import RunningServer, make_settings, running
+from tests.service.serving import PATIENCE_S, RunningServer, make_settings, running
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,19 @@ def held(store: Path) -> Iterator[RunningServer]:
     settings = make_settings(store, queue_size=2, max_batch=2, max_files=2)
     with running(settings) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def no_loading_left() -> Iterator[None]:
+    """Wait for a server that a test stopped while it loaded its models.
+
+    Its thread draws from PyTorch's global random state, and the next test may do so too.
+    """
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("inference"):
+            thread.join(PATIENCE_S)
 
 
 @pytest.fixture
