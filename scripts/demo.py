@@ -22,8 +22,7 @@ OUT = Path("demo-output")
 WSCXR = [sys.executable, "-m", "wscxr"]
 START_TIMEOUT_S = 60
 
-# Small opacities want a finer map than the default's.
-TRAIN_OPTIONS = shlex.split("-k 16 --seed 0 --image-size 256")
+TRAIN_OPTIONS = shlex.split("-k 16 --seed 0")
 
 console = Console()
 

@@ -198,6 +198,8 @@ def tiny_config(**changes: Any) -> TrainConfig:
         "weights": "random",
         "image_size": SIZE,
         "p": 3,
+        "align": "none",
+        "lesions": "none",
         "method": "wscxr",
         "score_rule": "max",
         "hidden": (8,),

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 Preset = Annotated[
     str,
     typer.Option(
-        metavar="default|anatomy|paper",
-        help="Settings to start from; anatomy: aligned by the lungs, with the lesion network as a "
-        "second witness; paper: DenseNet121 of ImageNet at 256 px, mining and mixing.",
+        metavar="default|whole|paper",
+        help="Settings to start from; whole: the whole picture, without any knowledge of lungs "
+        "and lesions; paper: DenseNet121 of ImageNet at 256 px, mining and mixing.",
     ),
 ]
 Settings = Annotated[

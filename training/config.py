@@ -23,21 +23,25 @@ _DEFAULT_METHOD = PositionalWscxr()
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "anatomy": {
-        "align": Align.LUNGS.value,
-        "lesions": WeightsSource.CXR.value,
-        "score_rule": ScoreRule.MEAN.value,
+    "whole": {
+        "align": Align.NONE.value,
+        "lesions": NO_LESIONS,
+        "score_rule": ScoreRule.TOP_TENTH.value,
     },
     "paper": {
         "backbone": "densenet121",
         "weights": WeightsSource.IMAGENET.value,
         "image_size": 256,
         "align": Align.NONE.value,
+        "lesions": NO_LESIONS,
         "method": "wscxr",
         "score_rule": ScoreRule.MAX.value,
     },
 }
-"""Settings by name, which a file and options are laid over: ours, and the paper's."""
+"""Settings by name, which a file and options are laid over.
+
+Ours; ours on the whole picture, without any knowledge of lungs and lesions; and the paper's.
+"""
 
 
 class TrainConfig(BaseModel):
@@ -72,7 +76,7 @@ class TrainConfig(BaseModel):
         default=Intensity.PERCENTILE, description="How grey values become numbers in [0, 1]."
     )
     align: Align = Field(
-        default=Align.NONE,
+        default=Align.LUNGS,
         description="What is looked at: the whole picture, or the box around both lung fields.",
     )
     lungs: str = Field(
@@ -82,7 +86,7 @@ class TrainConfig(BaseModel):
         json_schema_extra={"metavar": "cxr|FILE"},
     )
     lesions: str = Field(
-        default=NO_LESIONS,
+        default=WeightsSource.CXR.value,
         description="A second witness, for align lungs: a network that finds lesions and draws the "
         "anomaly map. cxr ships with wscxr; FILE comes from wscxr pretrain lesions.",
         json_schema_extra={"metavar": "none|cxr|FILE"},
@@ -103,7 +107,7 @@ class TrainConfig(BaseModel):
         description="Method that learns from the patch features.",
     )
     score_rule: ScoreRule = Field(
-        default=ScoreRule.TOP_TENTH,
+        default=ScoreRule.MEAN,
         description="How an anomaly map becomes the image-level score (paper, Eq. 8: max).",
     )
     k: int = Field(
@@ -171,7 +175,9 @@ class TrainConfig(BaseModel):
         if self.p % 2 == 0:
             raise ValueError("p must be odd")
         if self.hears_lesions and self.align is not Align.LUNGS:
-            raise ValueError("lesions are looked for in the lungs: give align lungs")
+            raise ValueError(
+                "lesions are looked for in the lungs: give align lungs, or lesions none"
+            )
         object.__setattr__(self, "layers", self.backbone_config.layers)
         if self.weights == WeightsSource.CXR and self.backbone != shipped.ARCHITECTURE:
             raise ValueError(

@@ -63,7 +63,10 @@ def predict(
         Path | None, typer.Option(metavar="DIR", help="Write one anomaly map per image here.")
     ] = None,
     style: Annotated[
-        str, typer.Option(help="Style of the maps: overlay, heat or raw16.")
+        str,
+        typer.Option(
+            help="Style of the maps: overlay, outlined (with the lung fields), heat or raw16."
+        ),
     ] = "overlay",
     dicom: Annotated[
         Path | None,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wscxr.anatomy.facts import LungFacts
+from wscxr.anatomy.lungs import LungFields
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.imaging.radiograph import Radiograph
 from wscxr.model.calibration import Decision
@@ -41,6 +42,8 @@ class Prediction:
         The map values that the colours of an overlay stand for: the bundle's own.
     lung_fields
         What was found of the lungs; None where the bundle does not look for them.
+    lungs
+        The lung fields themselves, for an outline; None where the bundle does not look for them.
     warnings
         What a reader of the score must know: of the model, of this image, and of how it was read.
     radiograph
@@ -56,6 +59,7 @@ class Prediction:
     anomaly_map: NDArray[np.float32]
     colour_scale: ColourScale
     lung_fields: LungFacts | None = None
+    lungs: LungFields | None = None
     warnings: tuple[str, ...] = ()
     radiograph: Radiograph | None = None
 
@@ -85,8 +89,9 @@ class Prediction:
         return overlay(self._source(), self.anomaly_map, self.colour_scale)
 
     def png(self, style: MapStyle = MapStyle.OVERLAY) -> bytes:
-        """Encode the anomaly map as PNG in one of three styles; errors as `overlay`."""
-        return map_png(self._source(), self.anomaly_map, style, self.colour_scale)
+        """Encode the anomaly map as PNG in one of the styles; errors as `overlay`."""
+        lungs = self.lungs.probability if self.lungs is not None and self.lungs.found else None
+        return map_png(self._source(), self.anomaly_map, style, self.colour_scale, lungs)
 
     def _source(self) -> Radiograph:
         if self.radiograph is None:

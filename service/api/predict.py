@@ -52,7 +52,8 @@ class MapDelivery(StrEnum):
 StyleQuery = Annotated[
     MapStyle,
     Query(
-        description="overlay: coloured over the radiograph; heat: the colours alone; "
+        description="overlay: coloured over the radiograph; outlined: the same with the outlines "
+        "of the lung fields, where they were found; heat: the colours alone; "
         "raw16: 16-bit grey with the scale of the scores in the PNG's text chunks."
     ),
 ]

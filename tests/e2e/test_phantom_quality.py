@@ -19,7 +19,7 @@ from training.methods.settings import Wscxr
 from training.phantoms import write_phantoms
 from training.train import train
 from wscxr.bundle.bundle import Bundle
-from wscxr.choices import ScoreRule
+from wscxr.choices import Align, ScoreRule
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +58,8 @@ def found(phantoms: Path) -> Evaluation:
         # Opacities cover about 5 % of a phantom; half of what mining keeps may be theirs.
         method=Wscxr(steps=1000, r=0.1),
         score_rule=ScoreRule.MAX,
+        align=Align.NONE,
+        lesions="none",
     )
     return measure(phantoms, phantoms / "untrained", config)
 
@@ -101,6 +103,8 @@ def test_a_trained_backbone_points_at_the_opacities(phantoms: Path, real_data: P
         k=16,
         method=Wscxr(r=0.1),
         score_rule=ScoreRule.MAX,
+        align=Align.NONE,
+        lesions="none",
     )
     located = measure(phantoms, phantoms / "trained", config).localisation
     assert located is not None

@@ -12,6 +12,7 @@ from training.data.samples import Label, Sample, find_samples
 from training.evaluation.evaluate import evaluate
 from training.train import train
 from wscxr.bundle.bundle import Bundle
+from wscxr.choices import Align
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
@@ -48,6 +49,8 @@ def test_finds_pneumonia_in_unseen_children(real_data: Path, tmp_path: Path) -> 
         layers=("layer3",),
         weights=str(real_data / "weights/resnet18-imagenet-to-layer3.safetensors"),
         k=16,
+        align=Align.NONE,
+        lesions="none",
     )
 
     train(train_normal + train_abnormal, config, tmp_path / "1", CPU)

@@ -14,7 +14,15 @@ from wscxr.bundle.store import read_manifest
 from wscxr.model.heads.memory_bank import MemoryBank
 from wscxr.model.unet import load_weights
 
-SMALL = ["--backbone=resnet18", "--layers=layer1", "--weights=random", "--image-size=64", "--p=3"]
+SMALL = [
+    "--backbone=resnet18",
+    "--layers=layer1",
+    "--weights=random",
+    "--image-size=64",
+    "--p=3",
+    "--align=none",
+    "--lesions=none",
+]
 
 
 # --- train --method -----------------------------------------------------------------------------

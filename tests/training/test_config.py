@@ -22,7 +22,7 @@ def test_the_default_preset_needs_no_download() -> None:
     assert (config.backbone, config.weights) == ("regnet_x_400mf", "cxr")
     assert config.layers == ("trunk_output.block3",)
     assert config.method == PositionalWscxr()
-    assert config.score_rule is ScoreRule.TOP_TENTH
+    assert (config.align, config.lesions, config.score_rule) == ("lungs", "cxr", "mean")
 
 
 def test_the_shipped_weights_fit_their_own_architecture_alone() -> None:
@@ -31,7 +31,7 @@ def test_the_shipped_weights_fit_their_own_architecture_alone() -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match="preset 'best' is none of default, anatomy, paper"):
+    with pytest.raises(ConfigError, match="preset 'best' is none of default, whole, paper"):
         resolve_config(None, {}, "best")
 
 

@@ -33,6 +33,7 @@ from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, 
 from wscxr.imaging import read_radiograph
 from wscxr.model.heads.discriminator import DiscriminatorConfig
 from wscxr.model.heads.positional import PositionalConfig
+from wscxr.model.lesions import MAP_SIDE
 from wscxr.model.ood import OodConfig
 from wscxr.model.weights import round_to_half, weights_sha256
 
@@ -163,7 +164,8 @@ def test_the_default_method_becomes_a_bundle(samples: list[Sample], tmp_path: Pa
     loaded = Bundle.load(tmp_path / "b", CPU)
     assert loaded.card.endswith("\n## Data\n\nPhantoms.\n")
     [prediction] = loaded.predict([read_radiograph(samples[0].path.read_bytes())])
-    assert prediction.anomaly_map.shape == (16, 16)
+    # The lesion network draws it, over the whole radiograph twice as fine.
+    assert prediction.anomaly_map.shape == (2 * MAP_SIDE, 2 * MAP_SIDE)
     assert np.isfinite(prediction.anomaly_map).all()
 
 

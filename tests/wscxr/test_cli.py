@@ -24,7 +24,15 @@ from wscxr.bundle.store import read_manifest
 from wscxr.imaging import read_radiograph
 
 QUICK = [
-    *["--backbone=resnet18", "--layers=layer1", "--weights=random", "--image-size=64", "--p=3"],
+    *[
+        "--backbone=resnet18",
+        "--layers=layer1",
+        "--weights=random",
+        "--image-size=64",
+        "--p=3",
+        "--align=none",
+        "--lesions=none",
+    ],
     *[
         "--method=wscxr",
         "--score-rule=max",
@@ -347,7 +355,7 @@ def test_predict_marks_what_is_unlike_the_training_images(
     assert "(!)" not in run_cli("predict", trained, known).out
 
 
-@pytest.mark.parametrize("style", ["overlay", "heat", "raw16"])
+@pytest.mark.parametrize("style", ["overlay", "outlined", "heat", "raw16"])
 def test_predict_writes_maps(
     trained: Path, trained_bundle: Bundle, unseen: Path, tmp_path: Path, style: str
 ) -> None:
@@ -415,7 +423,7 @@ def test_a_folder_stands_for_the_images_in_it(trained: Path, unseen: Path, tmp_p
 def test_what_predict_refuses(trained: Path, unseen: Path, tmp_path: Path) -> None:
     image = unseen / "normal" / "0000.png"
     ran = run_cli("predict", trained, image, "--style", "fancy")
-    assert "overlay, heat, raw16" in one_line_error(ran, 2, "invalid_config")
+    assert "overlay, outlined, heat, raw16" in one_line_error(ran, 2, "invalid_config")
     one_line_error(run_cli("predict", tmp_path, image), 4, "bundle_not_found")
     one_line_error(
         run_cli("predict", trained, image, "--device", "cuda:9"), 5, "device_unavailable"

@@ -198,8 +198,10 @@ def reproduce(
     cells = cells_of(rows, runner.run_all(runs))
     notes = [
         found.description,
-        f"{config.backbone}, layers {', '.join(config.layers)}, {config.image_size} px, score: "
-        f"{config.score_rule} of the map; networks of their own at budget {budget}.",
+        f"{config.backbone}, layers {', '.join(config.layers)}, {config.image_size} px, align "
+        f"{config.align}, score: {config.score_rule} of the map; networks of their own at budget "
+        f"{budget}."
+        + (" Our default alone hears the lesion network." if config.hears_lesions else ""),
         "Mean and standard deviation over the draws of the K images and of the seed; percent.",
         "No run sees a test image under `honest`. But the defaults of wscxr were chosen while "
         "looking at the images held out from ZhangLab's training part: those flatter its rows.",

@@ -9,10 +9,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.config import TrainConfig
-from training.data.features import extract_features, lungs_of, preparation_of
+from training.data.features import extract_features, lesions_of, lungs_of, preparation_of
 from training.data.images import load_batches
 from training.data.samples import Label, Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
@@ -32,6 +33,7 @@ from wscxr.model.backbone import Backbone, build_backbone
 from wscxr.model.detector import Detector
 from wscxr.model.features import feature_blueprint
 from wscxr.model.heads import Head
+from wscxr.model.lesions import LesionWitness
 from wscxr.model.weights import weights_sha256
 from wscxr.progress import Track, untracked
 
@@ -79,7 +81,8 @@ class Runner:
         # Tables are PyTorch's, in float32, whatever else is installed.
         self._engine = open_engine(device, EngineName.TORCH, Precision.FLOAT32)
         self._lungs = lungs_of(config)
-        self._prepare = preparation_of(config, self._lungs, self._engine)
+        self._lesions = lesions_of(config)
+        self._prepare = preparation_of(config, self._lungs, self._engine, self._lesions)
         self._identity = [
             [s.path.name, s.label, s.patient_id, s.path.stat().st_size]
             for s in (*data.pool, *data.test)
@@ -127,31 +130,23 @@ class Runner:
             See `wscxr.errors`.
         """
         missing = [run for run in runs if self._read(run) is None]
-        maps = self._maps([run for run in missing if isinstance(run.row.method, Method)])
+        maps, lesions = self._features(
+            [run for run in missing if isinstance(run.row.method, Method)]
+        )
         pictures: dict[int, Gather] = {}
         for run in self._track(missing, "runs", len(missing)):
             method = run.row.method
+            started = time.perf_counter()
             if isinstance(method, Method):
-                self._run(run, maps, method)
+                snapshots = self._train_method(run, method, maps, lesions)
             else:
                 if method.size not in pictures:
                     pictures[method.size] = self._pictures(missing, method.size)
-                self._run(run, pictures[method.size], method)
+                snapshots = self._train_network(run, method, pictures[method.size])
+            self._record(run, snapshots, time.perf_counter() - started)
         return [record for run in runs if (record := self._read(run)) is not None]
 
-    def _run(self, run: Run, gather: "Gather", method: Method | PictureMethod) -> None:
-        split = self._split(run)
-        normal, calibration, anomaly, test = map(
-            gather, (split.normal, split.calibration, split.anomaly, self._data.test)
-        )
-        started = time.perf_counter()
-        if isinstance(method, Method):
-            archive = gather(self._archive(run, split))
-            snapshots = self._train_method(
-                run, split, method, (normal, anomaly, archive), (calibration, test)
-            )
-        else:
-            snapshots = self._train_network(method, normal, anomaly, (calibration, test), run.draw)
+    def _record(self, run: Run, snapshots: Sequence[Snapshot], seconds: float) -> None:
         honest, paper = judge(snapshots, self._abnormal, self._config.false_alarm_rate)
         record = Record(
             row=run.row.name,
@@ -161,30 +156,43 @@ class Runner:
             honest=honest,
             paper=paper,
             scores=tuple(snapshots[-1].test.tolist()),
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
         )
         self._store.write(record)
 
     def _train_method(
-        self,
-        run: Run,
-        split: TrainSplit,
-        method: Method,
-        learned: tuple[Tensor, Tensor, Tensor],
-        judged: tuple[Tensor, Tensor],
+        self, run: Run, method: Method, maps: "Gather", lesions: "Gather | None"
     ) -> list[Snapshot]:
+        split = self._split(run)
+        judged = (split.calibration, self._data.test)
         snapshots: list[Snapshot] = []
         threads = torch.get_num_threads()
 
         def look(head: Head) -> None:
             detector = Detector(self._network, head, self._config.score_rule, self._engine)
-            with computing_threads(threads):
-                scores = [detector.detect_features(maps)[1].cpu().numpy() for maps in judged]
+
+            def scores_of(samples: Sequence[Sample]) -> NDArray[np.float32]:
+                with computing_threads(threads):
+                    return detector.detect_features(maps(samples))[1].cpu().numpy()
+
+            scores = [scores_of(samples) for samples in judged]
+            if run.row.witness and lesions is not None:
+                witness = LesionWitness.of(
+                    self._config.lesion_weight,
+                    scores_of(split.normal),
+                    lesions(split.normal).numpy(),
+                )
+                scores = [
+                    witness.join(own, lesions(samples).numpy())[1]
+                    for own, samples in zip(scores, judged, strict=True)
+                ]
             snapshots.append(Snapshot(*scores))
 
         fit_with_archive(
             method,
-            *learned,
+            maps(split.normal),
+            maps(split.anomaly),
+            maps(self._archive(run, split)),
             (patient_groups(split.normal), patient_groups(split.anomaly)),
             rule=self._config.score_rule,
             seed=run.draw,
@@ -194,13 +202,12 @@ class Runner:
         return snapshots
 
     def _train_network(
-        self,
-        network: PictureMethod,
-        normal: Tensor,
-        anomaly: Tensor,
-        judged: tuple[Tensor, Tensor],
-        seed: int,
+        self, run: Run, network: PictureMethod, pictures: "Gather"
     ) -> list[Snapshot]:
+        split = self._split(run)
+        normal, anomaly, *judged = map(
+            pictures, (split.normal, split.anomaly, split.calibration, self._data.test)
+        )
         snapshots: list[Snapshot] = []
 
         def look(scorer: ImageScorer) -> None:
@@ -211,7 +218,12 @@ class Runner:
             snapshots.append(Snapshot(*scores))
 
         network.fit(
-            normal, anomaly, seed=seed, device=self._device, track=self._track, on_checkpoint=look
+            normal,
+            anomaly,
+            seed=run.draw,
+            device=self._device,
+            track=self._track,
+            on_checkpoint=look,
         )
         return snapshots
 
@@ -225,13 +237,16 @@ class Runner:
         share = run.row.archive
         return [] if share is None else self._data.archive(split, share, run.draw)
 
-    def _maps(self, runs: Sequence[Run]) -> "Gather":
-        """Patch features of every image that some run needs, each computed once."""
+    def _features(self, runs: Sequence[Run]) -> tuple["Gather", "Gather | None"]:
+        """Patch features and lesion maps of every image that some run needs, each made once."""
         samples = self._needed(runs)
         if not samples:
-            return _gather([], torch.empty(0))
+            return _gather([], torch.empty(0)), None
         features = extract_features(samples, self._network, self._prepare, track=self._track)
-        return _gather(samples, features.maps)
+        lesions = features.lesions
+        return _gather(samples, features.maps), (
+            None if lesions is None else _gather(samples, torch.from_numpy(lesions))
+        )
 
     def _pictures(self, runs: Sequence[Run], size: int) -> "Gather":
         """Grey images of one size, in [0, 1], of every image that some run needs."""
@@ -262,7 +277,8 @@ class Runner:
             "version": __version__,
             "images": self._identity,
             "settings": self._config.model_dump(
-                mode="json", exclude={"weights", "lungs", "method"}
+                mode="json",
+                exclude={"weights", "lungs", "lesions", "lesion_weight", "method"},
             ),
             "method": run.row.method.model_dump(mode="json"),
         }
@@ -270,6 +286,9 @@ class Runner:
             content["archive"] = run.row.archive
         if self._lungs is not None:
             content["lungs"] = weights_sha256(self._lungs.state_dict())
+        if self._lesions is not None and run.row.witness:
+            sha256 = weights_sha256(self._lesions.state_dict())
+            content["lesions"] = [sha256, self._config.lesion_weight]
         if isinstance(run.row.method, Method):
             content["weights"] = self._weights_sha256
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -364,6 +364,7 @@ class Bundle:
             anomaly_map=anomaly_map,
             colour_scale=scale,
             lung_fields=lungs,
+            lungs=prepared.lungs,
             warnings=tuple(warnings),
         )
 

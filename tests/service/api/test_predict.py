@@ -84,7 +84,7 @@ def test_no_such_map(client: httpx.Client, path: str, code: str, status: int) ->
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
-@pytest.mark.parametrize("style", ["overlay", "heat", "raw16"])
+@pytest.mark.parametrize("style", ["overlay", "outlined", "heat", "raw16"])
 def test_a_picture_with_scores_in_its_headers(client: httpx.Client, style: str) -> None:
     data = pictures.png(3)
     body = post(client, data).json()

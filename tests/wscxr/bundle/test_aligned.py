@@ -93,6 +93,7 @@ def test_outside_the_box_an_overlay_is_the_radiograph(bundle: Bundle, chest: Rad
     assert edge > 0
     np.testing.assert_array_equal(drawn[:, :edge, 0], chest.pixels[:, :edge])
     assert len(bundle.predict(chest).png(MapStyle.HEAT)) > 0
+    assert bundle.predict(chest).png(MapStyle.OUTLINED) != bundle.predict(chest).png()
 
 
 def test_facts_are_in_the_radiographs_pixels(bundle: Bundle, chest: Radiograph) -> None:
@@ -121,6 +122,7 @@ def test_without_lungs_it_says_so_and_is_out_of_distribution(
     }[what]
     found = bundle.predict(Radiograph(pixels.astype(np.uint8), "PNG"))
     assert found.lung_fields is not None
+    assert found.png(MapStyle.OUTLINED) == found.png()
     assert found.lung_fields.model_dump() == {
         "found": False,
         "box": None,

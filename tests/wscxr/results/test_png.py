@@ -198,3 +198,25 @@ def test_styles_are_told_apart() -> None:
     assert map_png(image, anomaly_map, MapStyle.OVERLAY, SCALE) == overlay_png(
         image, anomaly_map, SCALE
     )
+
+
+# --- outlined -----------------------------------------------------------------------------------
+
+
+def test_lungs_are_outlined_over_the_overlay() -> None:
+    image, anomaly_map = radiograph(size=200), flat(-5.0)
+    lungs = np.zeros((20, 20), np.float32)
+    lungs[5:15, 2:9] = 1.0
+    plain = pixels(overlay_png(image, anomaly_map, SCALE))
+    drawn = pixels(map_png(image, anomaly_map, MapStyle.OUTLINED, SCALE, lungs))
+    rows, columns = np.nonzero((drawn != plain).any(axis=2))
+    # Half of the way between the middles of places inside and outside.
+    assert (rows.min(), rows.max()) == pytest.approx((50, 150), abs=2)
+    assert (columns.min(), columns.max()) == pytest.approx((20, 90), abs=2)
+    assert not ((rows > 60) & (rows < 140) & (columns > 30) & (columns < 80)).any()
+
+
+def test_without_lungs_there_is_no_outline() -> None:
+    image, anomaly_map = radiograph(), flat(1.5)
+    drawn = map_png(image, anomaly_map, MapStyle.OUTLINED, SCALE)
+    assert drawn == overlay_png(image, anomaly_map, SCALE)
