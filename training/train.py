@@ -1,13 +1,12 @@
 """A training run: samples -> features -> head and OOD scorer -> calibration -> bundle."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from training.config import TrainConfig
 from training.data.features import (
@@ -19,9 +18,8 @@ from training.data.features import (
 )
 from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
-from training.methods.fitting import Fit
+from training.learn import learn
 from training.ood import fit_ood
-from training.unlabelled.fitting import fit_with_archive
 from wscxr.bundle.bundle import Bundle, check_embedding
 from wscxr.bundle.manifest import BundleManifest, Population, Provenance, Versions
 from wscxr.bundle.networks import TrainedNetworks
@@ -30,17 +28,13 @@ from wscxr.choices import Align, WeightsSource
 from wscxr.engines import EngineIdentity, open_engine
 from wscxr.errors import ConfigError, DataError
 from wscxr.model.backbone import build_backbone
-from wscxr.model.calibration import Calibration
-from wscxr.model.detector import Detector
 from wscxr.model.features import feature_blueprint
-from wscxr.model.lesions import LesionWitness
 from wscxr.model.weights import weights_sha256
 from wscxr.progress import Track, untracked
-from wscxr.results.png import ColourScale
 
 
 def train(
-    samples: Sequence[Sample],
+    samples: Sequence[Sample] | TrainSplit,
     config: TrainConfig,
     out: Path,
     device: torch.device,
@@ -57,7 +51,8 @@ def train(
     Parameters
     ----------
     samples
-        Normal images, and at least K abnormal ones where the method uses any.
+        Normal images, and at least K abnormal ones where the method uses any, from which the seed
+        draws; or a split that is drawn already.
     config
         All settings.
     out
@@ -91,7 +86,7 @@ def train(
             f"{config.method.name} learns from no anomaly images, and so from none "
             "that are unlabelled"
         )
-    split = draw_split(samples, config)
+    split = samples if isinstance(samples, TrainSplit) else draw_split(samples, config)
     runner = open_engine(device, engine, precision)
     backbone = build_backbone(
         config.backbone_config, config.image_size, file=config.weights_file, seed=config.seed
@@ -115,27 +110,15 @@ def train(
 
     known = set(features.sha256[: ends[-1]])
     fresh = [place for place, seen in enumerate(archive.sha256) if seen not in known]
-    fit = fit_with_archive(
-        config.method,
-        normal.maps,
-        anomaly.maps,
-        archive.maps[fresh],
+    learned = learn(
+        config,
+        (normal, calibration, anomaly, archive.pick(fresh)),
         (patient_groups(split.normal), patient_groups(split.anomaly)),
-        rule=config.score_rule,
-        seed=config.seed,
-        device=device,
+        network,
+        runner,
+        device,
         track=track,
     )
-    detector = Detector(network, fit.head, config.score_rule, runner)
-    maps, scores = _detect(detector, calibration)
-    witness = None
-    if normal.lesions is not None and calibration.lesions is not None:
-        _, normal_scores = _detect(detector, normal)
-        heard = LesionWitness.of(config.lesion_weight, normal_scores, normal.lesions)
-        _, joint = heard.join(scores, calibration.lesions)
-        threshold = Calibration.from_scores(joint, config.false_alarm_rate).threshold
-        witness = heard.scaled(calibration.lesions, threshold, config.false_alarm_rate)
-        maps, scores = witness.join(scores, calibration.lesions)
     ood = fit_ood(normal.maps, calibration.maps, anomaly.maps, patient_groups(split.anomaly))
     bundle = Bundle(
         BundleManifest(
@@ -145,32 +128,22 @@ def train(
             align=config.align,
             p=config.p,
             score_rule=config.score_rule,
-            head=fit.head.config,
-            lesions=witness,
+            head=learned.detector.head.config,
+            lesions=learned.witness,
             ood=ood.config,
             population=_population(config),
-            calibration=Calibration.from_scores(scores, config.false_alarm_rate),
-            colour_scale=ColourScale.from_calibration(
-                maps.max(axis=(1, 2)), config.false_alarm_rate
-            ),
-            training=_provenance(split, config, features, fit, runner.identity),
+            calibration=learned.calibration,
+            colour_scale=learned.colour_scale,
+            training=_provenance(split, config, features, learned.metrics, runner.identity),
             files={},
         ),
-        detector,
+        learned.detector,
         ood,
         networks=lambda: TrainedNetworks(backbone, lungs, lesions),
         lungs=prepare.lungs,
         lesions=prepare.lesions,
     )
     return bundle.write(out, embed_backbone=embed_backbone, notes=notes)
-
-
-def _detect(
-    detector: Detector, features: FeatureSet
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Maps and scores of the head alone."""
-    maps, scores = detector.detect_features(features.maps)
-    return maps.cpu().numpy(), scores.cpu().numpy()
 
 
 def _check_labels_agree(normal: Sequence[str], anomaly: Sequence[str]) -> None:
@@ -185,7 +158,11 @@ def _population(config: TrainConfig) -> Population | None:
 
 
 def _provenance(
-    split: TrainSplit, config: TrainConfig, features: FeatureSet, fit: Fit, engine: EngineIdentity
+    split: TrainSplit,
+    config: TrainConfig,
+    features: FeatureSet,
+    measured: Mapping[str, float],
+    engine: EngineIdentity,
 ) -> Provenance:
     settings = config.model_dump(mode="json")
     if config.weights_file is not None:
@@ -195,7 +172,7 @@ def _provenance(
         settings["lungs"] = WeightsSource.FILE.value
     if config.lesions_file is not None:
         settings["lesions"] = WeightsSource.FILE.value
-    metrics = dict(fit.metrics)
+    metrics = dict(measured)
     if config.align is Align.LUNGS:
         metrics["lungs_found"] = sum(features.lungs_found) / len(features.lungs_found)
     return Provenance(

@@ -57,6 +57,16 @@ class FeatureSet:
             None if self.lesions is None else self.lesions[images],
         )
 
+    def pick(self, places: Sequence[int]) -> "FeatureSet":
+        """The images at some places, in that order; a copy."""
+        chosen = list(places)
+        return FeatureSet(
+            self.maps[chosen],
+            [self.sha256[place] for place in chosen],
+            [self.lungs_found[place] for place in chosen],
+            None if self.lesions is None else self.lesions[chosen],
+        )
+
 
 def input_of(config: TrainConfig) -> InputConfig:
     """How a radiograph becomes the model input of a training run."""
