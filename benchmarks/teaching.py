@@ -234,10 +234,10 @@ def rounds(
     test = features(site.test)
 
     def taught() -> tuple[Learned, Found]:
-        sets = (split.normal, split.calibration, split.anomaly, [])
+        normal, aside, anomaly = map(features, (split.normal, split.calibration, split.anomaly))
         learned = learn(
             config,
-            (features(sets[0]), features(sets[1]), features(sets[2]), features(sets[3])),
+            (normal, aside, anomaly, anomaly[:0]),
             (patient_groups(split.normal), patient_groups(split.anomaly)),
             features.network,
             features.engine,

@@ -12,7 +12,10 @@ from rich.console import Console
 
 from training.calibrate.cli import EXAMPLE as CALIBRATE_EXAMPLE
 from training.calibrate.cli import calibrate
+from training.evaluation.comparison.cli import EXAMPLE as COMPARE_EXAMPLE
+from training.evaluation.comparison.cli import compare
 from training.pretraining.cli import pretrain_app
+from wscxr.cli import bundle_app
 from wscxr.console import Tracker, progress_bars, stderr, warn
 from wscxr.errors import ConfigError
 from wscxr.options import (
@@ -48,6 +51,7 @@ Settings = Annotated[
 app = typer.Typer()
 app.add_typer(pretrain_app, name="pretrain")
 app.command(epilog=CALIBRATE_EXAMPLE)(calibrate)
+bundle_app.command(epilog=COMPARE_EXAMPLE)(compare)
 
 
 @app.command(

@@ -9,13 +9,12 @@ import numpy as np
 import safetensors.torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from scipy.stats import binomtest
 
 from training.calibrate.mixture import estimate_normal_part
 from training.calibrate.promise import false_alarm_interval
 from training.calibrate.results import BeforeAfter, SiteReport
 from training.data.images import in_batches, open_radiograph
-from training.evaluation.bootstrap import CONFIDENCE
+from training.evaluation.metrics import exact_rate
 from training.evaluation.results import Estimate
 from training.ood import site_threshold
 from wscxr.anatomy import ModelInput
@@ -217,7 +216,5 @@ def _sensitivity(
 
 
 def _rate(scores: NDArray[np.float64], threshold: float) -> Estimate:
-    """Share of scores above a threshold, with the exact interval of Clopper and Pearson."""
-    above = int((scores > threshold).sum())
-    interval = binomtest(above, len(scores)).proportion_ci(CONFIDENCE, method="exact")
-    return Estimate(value=above / len(scores), low=float(interval.low), high=float(interval.high))
+    """Share of scores above a threshold."""
+    return exact_rate(int((scores > threshold).sum()), len(scores))

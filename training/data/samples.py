@@ -1,8 +1,8 @@
 """The labelled images of a run: from folders, or from a manifest CSV."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from wscxr.imaging import find_images
 
 SPLITS = ("train", "val", "test")
 """Values of a manifest's split column; rows of ``val`` are never read."""
+
+
+_COLUMNS = frozenset({"path", "label", "patient_id", "split", "view"})
 
 
 class Label(StrEnum):
@@ -34,12 +37,15 @@ class Sample:
         Images of one patient share it; None when unknown.
     view
         The projection, as the manifest calls it, such as PA or AP; None when unknown.
+    facts
+        What else the manifest says of it, by column, such as sex or age_band.
     """
 
     path: Path
     label: Label | None
     patient_id: str | None = None
     view: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def find_samples(folder: Path, label: Label) -> list[Sample]:
@@ -107,7 +113,7 @@ def read_rows(file: Path, columns: Iterable[str]) -> Iterator[tuple[str, dict[st
 
 
 def read_samples(manifest: Path, split: str) -> list[Sample]:
-    """Read a manifest CSV with columns ``path,label[,patient_id,split,view]``.
+    """Read a manifest CSV with columns ``path,label[,patient_id,split,view]``, and any others.
 
     Relative paths start at the manifest's own folder. Where there is a split column, only rows
     of that split are taken.
@@ -141,6 +147,7 @@ def read_samples(manifest: Path, split: str) -> list[Sample]:
                 label=Label(row["label"]),
                 patient_id=row.get("patient_id") or None,
                 view=row.get("view") or None,
+                facts={column: value for column, value in row.items() if column not in _COLUMNS},
             )
         )
     return samples

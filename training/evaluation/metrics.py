@@ -12,7 +12,6 @@ from training.evaluation.bootstrap import CONFIDENCE, estimate_areas
 from training.evaluation.results import (
     CalibrationCheck,
     Estimate,
-    Evaluation,
     ImageMetrics,
     OperatingPoint,
 )
@@ -118,20 +117,23 @@ def calibration_check(
         (n,), n >= 1.
     """
     alarms = int((normal_scores > calibration.threshold).sum())
-    interval = binomtest(alarms, len(normal_scores)).proportion_ci(CONFIDENCE, method="exact")
     p_values = np.array([calibration.p_value(score) for score in normal_scores])
     # The margin is for rounding: a p-value of 1 / 20 must not miss the level 0.05.
     achieved = (p_values[:, None] <= np.array(LEVELS) + 1e-9).mean(axis=0)
     return CalibrationCheck(
         promised_false_alarm_rate=calibration.expected_false_alarm_rate,
-        false_alarm_rate=Estimate(
-            value=alarms / len(normal_scores), low=float(interval.low), high=float(interval.high)
-        ),
+        false_alarm_rate=exact_rate(alarms, len(normal_scores)),
         levels=LEVELS,
         n=len(calibration.scores),
         achieved=tuple(achieved.tolist()),
         error=float(np.abs(achieved - LEVELS).mean()),
     )
+
+
+def exact_rate(count: int, total: int) -> Estimate:
+    """A share of images, with the exact binomial interval of Clopper and Pearson (1934)."""
+    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
+    return Estimate(value=count / total, low=float(interval.low), high=float(interval.high))
 
 
 @dataclass(frozen=True)
@@ -153,14 +155,20 @@ class FalseAlarmRange:
     below: bool
 
 
-def false_alarm_range(evaluation: Evaluation) -> FalseAlarmRange:
+def false_alarm_range(check: CalibrationCheck, n_normal: int) -> FalseAlarmRange:
     """Compare the achieved false-alarm rate with the range that chance allows.
 
     Its binomial interval is too narrow for that: it leaves out the draw of the calibration images.
+
+    Parameters
+    ----------
+    check
+        Of the normal images at hand.
+    n_normal
+        How many these are.
     """
-    check = evaluation.calibration
     rank = round(check.promised_false_alarm_rate * (check.n + 1))
-    ends = chance_range(np.array([rank]), check.n, evaluation.image_level.n_normal)
+    ends = chance_range(np.array([rank]), check.n, n_normal)
     low, high = (float(end[0]) for end in ends)
     found = check.false_alarm_rate.value
     return FalseAlarmRange(low=low, high=high, above=found > high, below=found < low)

@@ -22,7 +22,8 @@ from training.evaluation.evaluate import evaluate
 from training.evaluation.metrics import chance_range, false_alarm_range
 from training.evaluation.report import render_report, write_report
 from training.evaluation.report.charts import draw_charts
-from training.evaluation.report.gallery import SIDE, choose_cases, draw_gallery
+from training.evaluation.report.gallery import choose_cases, draw_gallery
+from training.evaluation.report.pictures import SIDE
 from training.evaluation.results import Estimate, Evaluation, ScoredImage
 from wscxr.bundle.bundle import Bundle
 from wscxr.errors import ConfigError, DataError
@@ -348,14 +349,7 @@ def test_the_false_alarm_rate_is_compared_with_what_chance_allows(evaluation: Ev
                 "n": 19,
             }
         )
-        found = false_alarm_range(
-            evaluation.model_copy(
-                update={
-                    "image_level": evaluation.image_level.model_copy(update={"n_normal": n_normal}),
-                    "calibration": check,
-                }
-            )
-        )
+        found = false_alarm_range(check, n_normal)
         assert 0 <= found.low <= 0.05 <= found.high <= 1
         return found.above, found.below
 

@@ -1,7 +1,5 @@
 """The gallery of a report, as in Fig. 2 of the paper: best, median and worst of each class."""
 
-import base64
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from scipy import ndimage
 from training.data.annotations import Annotations
 from training.data.images import open_radiograph
 from training.data.samples import Label
+from training.evaluation.report.pictures import jpeg_uri, picture, shrunk
 from training.evaluation.results import Evaluation, ScoredImage
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.golden import TOLERANCE
@@ -22,14 +21,10 @@ from wscxr.imaging import Radiograph
 from wscxr.model.calibration import Decision
 from wscxr.results.png import ColourScale, heat_png, overlay_png
 
-SIDE = 320
-"""Longest side of a picture, in pixels: a whole gallery stays below 2 MB."""
-
 _MANY = 6
 """With so many images of a class each kind of case is shown twice."""
 
 _OUTLINE = (0, 255, 255)  # Cyan is neither grey nor on the colour map.
-_JPEG_QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Case:
     n_lesions
         How many lesions are outlined.
     radiograph, anomaly_map, overlay
-        Pictures as ``data:`` URIs of JPEG files, at most `SIDE` pixels wide and high.
+        Pictures as ``data:`` URIs of JPEG files, at most `pictures.SIDE` pixels wide and high.
     """
 
     kind: str
@@ -111,7 +106,7 @@ def draw_gallery(
     return Gallery(
         abnormal=drawn[Label.ABNORMAL],
         normal=drawn[Label.NORMAL],
-        colour_bar=_jpeg_uri(_picture(heat_png(black, ramp, scale))),
+        colour_bar=jpeg_uri(picture(heat_png(black, ramp, scale))),
         scale=scale,
     )
 
@@ -149,18 +144,18 @@ def _draw(kind: str, image: ScoredImage, bundle: Bundle, annotations: Annotation
     # Folders of normal and of abnormal images often use the same names for different patients.
     annotated = annotations if image.label is Label.ABNORMAL else None
     lesions = annotated.lesions(path) if annotated else ()
-    small, scale = _shrunk(full), bundle.manifest.colour_scale
+    small, scale = shrunk(full), bundle.manifest.colour_scale
     pictures = {
         "radiograph": Image.fromarray(small.pixels).convert("RGB"),
-        "anomaly_map": _picture(heat_png(small, prediction.anomaly_map, scale)),
-        "overlay": _picture(overlay_png(small, prediction.anomaly_map, scale)),
+        "anomaly_map": picture(heat_png(small, prediction.anomaly_map, scale)),
+        "overlay": picture(overlay_png(small, prediction.anomaly_map, scale)),
     }
     return Case(
         kind=kind,
         outcome=_outcome(image),
         image=image,
         n_lesions=len(lesions),
-        **{name: _jpeg_uri(_outlined(picture, lesions)) for name, picture in pictures.items()},
+        **{name: jpeg_uri(_outlined(picture, lesions)) for name, picture in pictures.items()},
     )
 
 
@@ -176,16 +171,6 @@ def _outcome(image: ScoredImage) -> str:
             return "no alarm"
 
 
-def _shrunk(radiograph: Radiograph) -> Radiograph:
-    """The radiograph as 8-bit grey at display size; 16 bits are stretched as by `overlay_png`."""
-    pixels = radiograph.pixels
-    if radiograph.pixels.dtype == np.uint16:
-        pixels = np.interp(pixels, (pixels.min(), pixels.max()), (0, 255)).round().astype(np.uint8)
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((SIDE, SIDE))
-    return Radiograph(pixels=np.array(picture), format=radiograph.format)
-
-
 def _outlined(picture: Image.Image, lesions: Sequence[NDArray[np.bool_]]) -> Image.Image:
     """Draw two pixels of each lesion's edge, one on either side."""
     pixels = np.array(picture)
@@ -193,14 +178,3 @@ def _outlined(picture: Image.Image, lesions: Sequence[NDArray[np.bool_]]) -> Ima
         mask = np.asarray(Image.fromarray(lesion).resize(picture.size, Image.Resampling.NEAREST))
         pixels[ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask)] = _OUTLINE
     return Image.fromarray(pixels)
-
-
-def _picture(png: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(png))
-
-
-def _jpeg_uri(picture: Image.Image) -> str:
-    file = io.BytesIO()
-    # Without subsampling, which would wash out the outlines.
-    picture.save(file, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -14,7 +14,7 @@ from wscxr.bundle.bundle import Bundle
 from wscxr.errors import ConfigError
 from wscxr.files import write_file
 
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     # File names, and all that a bundle says of itself, come from others.
     autoescape=True,
     loader=PackageLoader("training.evaluation.report", "templates"),
@@ -22,6 +22,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     undefined=StrictUndefined,
 )
+"""The templates of all reports."""
 
 
 def render_report(
@@ -58,10 +59,10 @@ def render_report(
             f"the evaluation is of bundle {evaluation.bundle.sha256}, not of "
             f"{bundle.manifest.sha256}"
         )
-    return _TEMPLATES.get_template("report.html.jinja").render(
+    return TEMPLATES.get_template("report.html.jinja").render(
         evaluation=evaluation,
         manifest=bundle.manifest,
-        chance=false_alarm_range(evaluation),
+        chance=false_alarm_range(evaluation.calibration, evaluation.image_level.n_normal),
         charts=draw_charts(evaluation),
         gallery=draw_gallery(evaluation, bundle, annotations) if gallery else None,
         config=json.dumps(evaluation.bundle.training.config, indent=1, ensure_ascii=False),
