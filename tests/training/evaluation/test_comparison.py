@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from tests.helpers import CPU, one_line_error, run_cli, tiny_config
 from training.data.samples import Label, Sample, load_samples, read_samples
 from training.evaluation.bootstrap import estimate_difference
-from training.evaluation.comparison import compare
+from training.evaluation.comparison.compare import compare
 from training.evaluation.comparison.criteria import criteria
 from training.evaluation.comparison.page import render_comparison
 from training.evaluation.comparison.results import AreaDifference, Comparison, Group

@@ -45,8 +45,8 @@ def compare(
 ) -> None:
     """Compare two bundles on labelled images that the training of neither has seen."""
     from training.data.samples import load_samples
-    from training.evaluation.comparison import compare as run
-    from training.evaluation.comparison import write_comparison
+    from training.evaluation.comparison.compare import compare as run
+    from training.evaluation.comparison.page import write_comparison
     from training.evaluation.comparison.terminal import lines
     from wscxr.bundle.bundle import Bundle
 
