@@ -1,4 +1,4 @@
-"""The commands of training: train, calibrate, evaluate, pretrain, reproduce, phantoms.
+"""The commands of training, from train to phantoms; ``bundle compare`` joins those of bundles.
 
 Settings become options by `wscxr.options`. Heavy modules are imported inside the commands, so that
 ``--help`` answers at once.
@@ -15,6 +15,8 @@ from training.calibrate.cli import calibrate
 from training.evaluation.comparison.cli import EXAMPLE as COMPARE_EXAMPLE
 from training.evaluation.comparison.cli import compare
 from training.pretraining.cli import pretrain_app
+from training.teach.cli import EXAMPLE as TEACH_EXAMPLE
+from training.teach.cli import teach
 from wscxr.cli import bundle_app
 from wscxr.console import Tracker, progress_bars, stderr, warn
 from wscxr.errors import ConfigError
@@ -51,6 +53,7 @@ Settings = Annotated[
 app = typer.Typer()
 app.add_typer(pretrain_app, name="pretrain")
 app.command(epilog=CALIBRATE_EXAMPLE)(calibrate)
+app.command(epilog=TEACH_EXAMPLE)(teach)
 bundle_app.command(epilog=COMPARE_EXAMPLE)(compare)
 
 

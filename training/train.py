@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -44,6 +45,7 @@ def train(
     embed_backbone: bool = True,
     notes: str = "",
     unlabelled: Sequence[Path] = (),
+    metrics: Mapping[str, float] = MappingProxyType({}),
     track: Track = untracked,
 ) -> BundleManifest:
     """Train a detector and write its bundle.
@@ -68,6 +70,8 @@ def train(
     unlabelled
         Image files nobody has labelled: those that detectors trained on the others agree to be
         abnormal join the K, see `training.unlabelled`. Copies of labelled images are left out.
+    metrics
+        Further figures for the bundle's provenance.
 
     Returns
     -------
@@ -134,7 +138,9 @@ def train(
             population=_population(config),
             calibration=learned.calibration,
             colour_scale=learned.colour_scale,
-            training=_provenance(split, config, features, learned.metrics, runner.identity),
+            training=_provenance(
+                split, config, features, {**learned.metrics, **metrics}, runner.identity
+            ),
             files={},
         ),
         learned.detector,
@@ -172,9 +178,9 @@ def _provenance(
         settings["lungs"] = WeightsSource.FILE.value
     if config.lesions_file is not None:
         settings["lesions"] = WeightsSource.FILE.value
-    metrics = dict(measured)
+    found = dict(measured)
     if config.align is Align.LUNGS:
-        metrics["lungs_found"] = sum(features.lungs_found) / len(features.lungs_found)
+        found["lungs_found"] = sum(features.lungs_found) / len(features.lungs_found)
     return Provenance(
         method=config.method.name,
         citation=config.method.citation,
@@ -184,7 +190,7 @@ def _provenance(
         seed=config.seed,
         config=settings,
         data_sha256=hashlib.sha256("".join(sorted(features.sha256)).encode()).hexdigest(),
-        metrics=metrics,
+        metrics=found,
         engine=engine,
         versions=Versions.current(),
     )

@@ -181,6 +181,36 @@ class NotEnoughImages(DataError):
     code = "not_enough_images"
 
 
+class NoReviews(DataError):
+    """The reviews hold no image that was judged abnormal or normal."""
+
+    code = "no_reviews"
+
+
+class NoAbnormalReviews(DataError):
+    """No reviewed image that may be learnt from was judged abnormal, so the K cannot grow."""
+
+    code = "no_abnormal_reviews"
+
+
+class TooFewReviews(DataError):
+    """The reviews kept aside for the comparison lack a class."""
+
+    code = "too_few_reviews"
+
+
+class ImagesNotKept(DataError):
+    """Reviewed images are not there: the record did not keep them, or they were deleted."""
+
+    code = "images_not_kept"
+
+
+class PatientOverlap(DataError):
+    """The former version learnt from patients whom the comparison would keep aside."""
+
+    code = "patient_overlap"
+
+
 class WeightsError(WscxrError):
     """Backbone weights do not fit the architecture, or their file is damaged."""
 

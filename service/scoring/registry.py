@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.version import InvalidVersion, Version
-
 from service.errors import ModelNotFound, ModelRequired, NotReady, ShuttingDown, WorkersStuck
 from service.prometheus import Metrics
 from service.scoring.auto import AUTO, AutoPipeline
@@ -21,7 +19,7 @@ from service.scoring.workers import Workers
 from service.settings import NAME_PATTERN, Settings
 from wscxr import shipped
 from wscxr.bundle.bundle import Bundle
-from wscxr.bundle.promotion import CURRENT, current_version
+from wscxr.bundle.promotion import CURRENT, current_version, latest_version
 from wscxr.bundle.signing import TrustedKeys
 from wscxr.errors import BundleError, BundleNotFound, WscxrError
 
@@ -331,13 +329,10 @@ def _latest(versions: list[Path]) -> Path:
                 f"{path} cannot be served: names and versions may hold letters, "
                 "digits, '.', '_' and '-'"
             )
-    if len(versions) == 1:
-        return versions[0]
     try:
-        # The text breaks ties between spellings of one version, such as 1 and 1.0.
-        return max(versions, key=lambda path: (Version(path.name), path.name))
-    except InvalidVersion as error:
+        latest = latest_version(path.name for path in versions)
+    except BundleError as error:
         raise BundleError(
-            f"the latest version of {versions[0].parent.name} is unclear: {error}; "
-            "choose one with NAME/VERSION"
+            f"{versions[0].parent.name}: {error}; choose one with NAME/VERSION"
         ) from None
+    return next(path for path in versions if path.name == latest)

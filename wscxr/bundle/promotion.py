@@ -5,9 +5,12 @@ is written in one step, so a service that reads it meanwhile sees the old versio
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from wscxr.errors import BundleError, BundleNotFound
+from packaging.version import InvalidVersion, Version
+
+from wscxr.errors import BundleError, BundleNotFound, ConfigError
 from wscxr.files import write_file
 
 CURRENT = "current"
@@ -62,3 +65,44 @@ def set_current(model: Path, version: str) -> None:
     if not _VERSION.fullmatch(version) or not (model / version / "bundle.json").is_file():
         raise BundleNotFound(f"there is no bundle {model.name}/{version}")
     write_file(model / CURRENT, f"{version}\n".encode())
+
+
+def latest_version(versions: Iterable[str]) -> str:
+    """The latest of some versions, at least one.
+
+    Raises
+    ------
+    BundleError
+        There are several, and one is no version number.
+    """
+    names = list(versions)
+    if len(names) == 1:
+        return names[0]
+    try:
+        # The text breaks ties between spellings of one version, such as 1 and 1.0.
+        return max(names, key=lambda name: (Version(name), name))
+    except InvalidVersion as error:
+        raise BundleError(f"the latest version is unclear: {error}") from None
+
+
+def versions_of(model: Path) -> list[str]:
+    """The versions of a model, by its folder ``model_store/<name>``; hidden folders are none."""
+    return sorted(
+        path.parent.name
+        for path in model.glob("*/bundle.json")
+        if not path.parent.name.startswith(".")
+    )
+
+
+def next_version(model: Path) -> str:
+    """The number after the highest version of a model.
+
+    Raises
+    ------
+    ConfigError
+        A version is no whole number, so nobody can say which comes next.
+    """
+    names = versions_of(model)
+    if not all(name.isdecimal() for name in names):
+        raise ConfigError(f"versions of {model.name} are not whole numbers: name the next one")
+    return str(max(map(int, names), default=0) + 1)
