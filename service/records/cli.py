@@ -1,15 +1,18 @@
 """Commands of the record: records verify, export, delete, prune and drift; reviews export."""
 
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from wscxr.errors import ConfigError, DataError
+from wscxr.errors import ConfigError, DataError, ImagesNotKept
 from wscxr.options import given_settings, settings_command, validated
 
 if TYPE_CHECKING:
+    from service.records.teaching import Archive
     from service.settings import Settings
 
 records = typer.Typer(
@@ -129,16 +132,46 @@ def export_reviews(
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only answers of this model.")
     ] = None,
+    dates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YYYYMMDD-YYYYMMDD",
+            help="Look for pictures that were not kept in the PACS, among studies of these days.",
+        ),
+    ] = None,
 ) -> None:
-    """Write judged radiographs and their manifest, `reviews.csv`, for `wscxr teach`."""
+    """Write judged radiographs and their manifest, `reviews.csv`, for `wscxr teach`.
+
+    With --dates, pictures that were not kept come from the PACS of WSCXR_PACS_URL.
+    """
     from service.records.opened import opened
     from service.records.teaching import export_judged
 
-    with opened(_settings(context)) as record:
-        done = export_judged(record, out, model)
+    with ExitStack() as stack:
+        record = stack.enter_context(opened(_settings(context)))
+        archive = None if dates is None else _archive(dates, stack)
+        done = export_judged(record, out, model, archive)
     typer.echo(f"{done.abnormal} abnormal and {done.normal} normal images")
     if done.missing:
-        raise DataError(f"{done.missing} judged images were not kept; see WSCXR_RECORD_IMAGES")
+        raise ImagesNotKept(
+            f"{done.missing} judged images are not in the manifest: the record did not keep them "
+            "(WSCXR_RECORD_IMAGES), and they were not found in the PACS (--dates)"
+        )
+
+
+def _archive(dates: str, stack: ExitStack) -> "Archive":
+    """The instances of the PACS that the environment names, of some days."""
+    from service.archive.pacs import PacsReader
+    from service.archive.settings import ArchiveSettings
+    from service.pacs.settings import PacsSettings
+
+    days = validated(ArchiveSettings, {"dates": dates}).days
+    validated(PacsSettings, {})
+    reader = stack.enter_context(closing(PacsReader({})))
+    return (
+        (found.name.rpartition("/")[2], partial(reader.read, found.place))
+        for found in reader.between(*(days or ()))
+    )
 
 
 def _settings(context: typer.Context) -> "Settings":

@@ -81,7 +81,7 @@ def _write_csv(rows: Iterable[Row], out: Path) -> None:
         for row in rows:
             cells = {name: _plain(value) for name, value in row.items()}
             cells["warnings"] = json.dumps(row["warnings"])
-            writer.writerow({name: _inert(value) for name, value in cells.items()})
+            writer.writerow({name: inert(value) for name, value in cells.items()})
 
 
 def _write_lines(rows: Iterable[Row], out: Path) -> None:
@@ -116,7 +116,7 @@ def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _inert(value: object) -> object:
+def inert(value: object) -> object:
     """Text that no spreadsheet takes for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 

@@ -79,6 +79,11 @@ def study_hash(study: str, key: RecordKey) -> str:
     return key.digest("StudyInstanceUID", study.strip().encode())
 
 
+def instance_hash(sop: str, key: RecordKey) -> str:
+    """The hash under which a SOP Instance UID is recorded."""
+    return key.digest("SOPInstanceUID", sop.strip().encode())
+
+
 def _value(header: "Dataset | None", name: str) -> str:
     return "" if header is None else str(header.get(name) or "").strip()
 

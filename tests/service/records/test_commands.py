@@ -105,10 +105,33 @@ def test_reviews_become_a_manifest(url: str, tmp_path: Path) -> None:
     options = ("--records", url, "--record-images", tmp_path / "pictures", "--out", out)
     ran = run_cli("reviews", "export", *options)
     # The old analysis was judged, too, but its picture was not kept.
-    assert (ran.code, ran.out.strip()) == (3, "2 abnormal and 1 normal images")
+    assert ran.out.strip() == "2 abnormal and 1 normal images"
+    assert "1 judged images are not in the manifest" in one_line_error(ran, 3, "images_not_kept")
     with (out / "reviews.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["label"] for row in rows] == ["abnormal", "normal", "abnormal"]
     assert rows[0]["patient_id"] == rows[1]["patient_id"] == "p" != rows[2]["patient_id"]
     assert all((out / row["path"]).is_file() for row in rows)
+    # What headers say never runs in a spreadsheet.
+    assert [row["manufacturer"] for row in rows] == ["", "", "'=cmd()"]
     one_line_error(run_cli("reviews", "export", *options), 2, "invalid_config")
+
+
+def test_the_latest_verdict_on_a_picture_stands(url: str, tmp_path: Path) -> None:
+    """Whichever analysis of it was judged, and however these follow each other."""
+    folder = PictureFolder(tmp_path / "pictures")
+    location = Location.parse(url)
+    assert location is not None
+    database = Database(location)
+    records = Records(database, Ledger(RecordKey.read(None, location)))
+    kept = folder.put(pictures.png(seed=7))
+    rows = [analysis(image_sha256=kept), analysis(image_sha256=kept)]
+    records.add(rows)
+    # The second analysis is judged first.
+    for row, verdict in zip(rows[::-1], ("normal", "abnormal"), strict=True):
+        review = NewReview(verdict=Verdict(verdict), revision=0)
+        records.review(UUID(row["id"]), review, "dr-a")
+    database.close()
+    out = tmp_path / "reviewed"
+    options = ("--records", url, "--record-images", tmp_path / "pictures", "--out", out)
+    assert "3 abnormal and 1 normal" in run_cli("reviews", "export", *options).out

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,7 +217,7 @@ def test_a_method_without_anomaly_images_has_nothing_to_learn(trained: Path) -> 
 # --- teaching -----------------------------------------------------------------------------------
 
 
-def run(model: Path, base: list[Sample], reviewed: Path, report: Path, **options: float) -> Taught:
+def run(model: Path, base: list[Sample], reviewed: Path, report: Path, **options: Any) -> Taught:
     return teach(model, base, read_reviews(reviewed), report, CPU, **options)
 
 
