@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--nih", type=Path)
     parser.add_argument("--adult", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--preset", default="anatomy")
+    parser.add_argument("--preset", default="default")
     arguments = parser.parse_args()
     sites = []
     if arguments.zhanglab is not None:
