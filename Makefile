@@ -60,10 +60,9 @@ lock: .venv/installed
 	        --universal --generate-hashes --no-emit-index-url --no-annotate --quiet \
 	        --custom-compile-command 'make lock' --output-file requirements-image.txt
 
-# What the tests of deploy/ and of archives on Ray need (600 MB): Helm without its program, Kubernetes' schemas,
-# podman-compose, Ray.
-deploy-tools: .venv/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+# What the tests of deploy/ and of archives on Ray need (1 GB): Helm without its program, Kubernetes' schemas,
+# podman-compose, Ray; and KServe's client, whose pins are not ours, in an environment of its own.
+deploy-tools: .venv/installed .venv-kserve/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group deploy
 
 # The container image TARGET (serve, gpu, train or archive), and its bill of materials in dist/, with docker, podman or
@@ -82,7 +81,7 @@ image-test: deploy-tools
 	$(BIN)/python scripts/image.py test $(BACKEND)
 
 clean:
-	rm -rf .venv demo-output build dist site *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-kserve demo-output build dist site *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -92,4 +91,10 @@ ifneq ($(TORCH),)
 	    --constraint constraints.txt torch torchvision
 endif
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv-kserve/installed: .venv/installed tests/service/api/kserve_requirements.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-kserve
+	$(BIN)/uv pip install --quiet --python .venv-kserve/bin/python --requirement tests/service/api/kserve_requirements.txt
 	touch $@

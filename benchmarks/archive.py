@@ -1,21 +1,21 @@
 """Whole archives: `wscxr archive score` against the bare engine, and Ray against one machine.
 
-The engine is as many processes as score, each doing nothing but read, prepare and compute. All
-rates are those after loading. The phantoms are few and linked under many names, so files come from
-the page cache; each is read and decoded as often as it is named.
+The engine is as many processes as score, each doing nothing but read, prepare and compute. Rates
+count the whole run, loading included; processor time is that of all processes of a run together,
+so that two runs compare even where the machine does other work as well. The phantoms are few and
+linked under many names, so files come from the page cache; each is read and decoded as often as it
+is named.
 """
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -23,10 +23,11 @@ import pyarrow as pa
 
 import wscxr
 from benchmarks.common import console, run_wscxr
+from benchmarks.process_tree import Watch
 from service.archive.local import score_locally
 from service.archive.plan import Plan
 from service.archive.rows import SHARD
-from service.archive.shards import Shards
+from service.archive.shards import WORK, Shards
 from service.archive.sources import in_folders
 from service.archive.worklist import RowIds, WorkList
 from wscxr.bundle.bundle import Bundle
@@ -50,74 +51,76 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--engine-process", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.engine_process:
-        files, count = given.engine_process
+        files, part = given.engine_process
         loaded = wscxr.load(given.bundle, "cpu", given.engine, given.precision)
-        engine_process(loaded, Path(files), int(count))
+        engine_process(loaded, Path(files), part)
         return
     wanted = given.only or ["engine", "local", "ray"]
+    plan = Plan(
+        bundle=str(given.bundle),
+        device="cpu",
+        engine=given.engine,
+        precision=given.precision,
+        threads=1,
+        lateral="refuse",
+        maps=False,
+        pacs=None,
+    )
+    taken: dict[str, Taken] = {}
     with tempfile.TemporaryDirectory() as folder:
         files = archive(Path(folder), given.images, given.distinct, given.size)
-        rates = {}
-        if "engine" in wanted:
-            rates["engine"] = engine(given, files)
-            console.print(f"engine: {rates['engine']:.2f} images/s, {given.processes} processes")
-        plan = Plan(
-            bundle=str(given.bundle),
-            device="cpu",
-            engine=given.engine,
-            precision=given.precision,
-            threads=1,
-            lateral="refuse",
-            maps=False,
-            pacs=None,
-        )
-        for way in ("local", "ray"):
-            if way in wanted:
+        for way in wanted:
+            if way == "engine":
+                taken[way] = engine(given, files)
+            else:
                 work = worklist(Path(folder) / f"{way}.parquet", files)
-                before = resource.getrusage(resource.RUSAGE_CHILDREN)
                 with sources(way, plan, work, given.processes) as batches:
-                    timed = drain(batches, Path(folder) / f"{way}-rows")
-                rates[way] = timed.rate
-                console.print(f"{way}: {timed}")
-                if way == "local":
-                    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-                    console.print(f"local: {1000 * spent / given.images:.1f} ms of a core an image")
-    if {"engine", "local"} <= rates.keys():
-        console.print(f"local / engine: {rates['local'] / rates['engine']:.3f}")
-    if {"local", "ray"} <= rates.keys():
-        console.print(f"overhead of Ray: {100 * (rates['local'] / rates['ray'] - 1):.1f} %")
+                    taken[way] = drain(batches, Path(folder) / f"{way}-rows")
+            console.print(f"{way}: {taken[way]}")
+    for way, other in (("local", "engine"), ("ray", "local")):
+        if {way, other} <= taken.keys():
+            console.print(
+                f"{way} / {other}: {taken[way].rate / taken[other].rate:.3f} of its images/s; "
+                f"{taken[way].core_ms / taken[other].core_ms:.3f} of its processor time an image"
+            )
 
 
-@dataclass
-class Timed:
-    """What draining all rows took."""
+@dataclass(frozen=True)
+class Taken:
+    """What a run over all images took.
 
-    rows: int = 0
-    seconds: float = 0.0
-    first_s: float = 0.0
-    first_rows: int = 0
-    memory: list[int] = field(default_factory=list)
+    Attributes
+    ----------
+    images
+        How many there were.
+    seconds, first_s
+        Until the last row, and until the first ones, in seconds.
+    watch
+        Processor time and memory of all processes.
+    """
+
+    images: int
+    seconds: float
+    first_s: float
+    watch: Watch
 
     @property
     def rate(self) -> float:
-        """Images a second after the first rows."""
-        return (self.rows - self.first_rows) / (self.seconds - self.first_s)
+        """Images a second."""
+        return self.images / self.seconds
+
+    @property
+    def core_ms(self) -> float:
+        """Milliseconds of a core that an image takes."""
+        return 1000 * self.watch.seconds / self.images
 
     def __str__(self) -> str:
-        quarters = [max(part) for part in quartered(self.memory)]
+        quarters = ", ".join(f"{value / 1e9:.2f}" for value in self.watch.quarters())
         return (
-            f"{self.rate:.2f} images/s; first rows after {self.first_s:.1f} s, all {self.rows} "
-            f"after {self.seconds:.1f} s; memory by quarters of the run "
-            f"{', '.join(f'{value / 1e9:.2f}' for value in quarters)} GB"
+            f"{self.images} images, {self.rate:.2f}/s; {self.core_ms:.1f} ms of a core an image; "
+            f"first rows after {self.first_s:.1f} s; largest memory of all processes by quarters "
+            f"of the run {quarters} GB"
         )
-
-
-def quartered(values: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Cut a series into four parts of about the same length."""
-    for part in range(4):
-        start, end = len(values) * part // 4, len(values) * (part + 1) // 4
-        yield values[start : max(end, start + 1)] or [0]
 
 
 def archive(folder: Path, images: int, distinct: int, size: int) -> Path:
@@ -146,6 +149,8 @@ def sources(
         return
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", os.urandom(32).hex())
+    # As all other processes here have it; by default Ray's yield to whatever else there is.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     from ray.cluster_utils import Cluster
 
     from service.archive.cluster import score_on_ray
@@ -158,78 +163,51 @@ def sources(
         cluster.shutdown()
 
 
-def drain(batches: Iterable[pa.RecordBatch], out: Path) -> Timed:
-    """Write all rows as a run does, and watch the memory meanwhile."""
-    timed = Timed()
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(1):
-            timed.memory.append(scorers_memory())
-
-    watcher = threading.Thread(target=watch)
-    started = time.perf_counter()
-    sha256 = ""
+def drain(batches: Iterable[pa.RecordBatch], out: Path) -> Taken:
+    """Write all rows as a run does."""
     shards: Shards | None = None
-    watcher.start()
-    try:
+    images, first_s, started = 0, 0.0, time.perf_counter()
+    with Watch() as watch:
         for rows in batches:
-            timed.rows += rows.num_rows
-            timed.seconds = time.perf_counter() - started
-            if not timed.first_rows:
-                timed.first_rows, timed.first_s = rows.num_rows, timed.seconds
-                sha256 = rows["model_sha256"][0].as_py()
-                (out / ".work").mkdir(parents=True)
-                shards = Shards(out, "names", sha256, 20_000)
-            if shards is not None:
-                shards.add(rows.select(SHARD.names))
-    finally:
-        stop.set()
-        watcher.join()
-    return timed
+            images += rows.num_rows
+            if shards is None:
+                first_s = time.perf_counter() - started
+                (out / WORK).mkdir(parents=True)
+                shards = Shards(out, "names", rows["model_sha256"][0].as_py(), 20_000)
+            shards.add(rows.select(SHARD.names))
+        seconds = time.perf_counter() - started
+    return Taken(images, seconds, first_s, watch)
 
 
-def scorers_memory() -> int:
-    """Resident memory of all scoring processes on this machine and of this one, in bytes."""
-    total = resident(Path("/proc/self"))
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"service.archive.child" in (entry / "cmdline").read_bytes():
-                total += resident(entry)
-        except OSError:
-            continue  # it ended meanwhile
-    return total
-
-
-def resident(entry: Path) -> int:
-    """Resident memory of a process, in bytes (Linux)."""
-    return int((entry / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def engine(given: argparse.Namespace, files: Path) -> float:
-    """Images a second of bare processes, all together."""
+def engine(given: argparse.Namespace, files: Path) -> Taken:
+    """Have bare processes compute all images, each its part."""
     command = [sys.executable, "-m", "benchmarks.archive", "--bundle", str(given.bundle)]
     command += ["--engine", given.engine, "--precision", given.precision]
-    command += ["--engine-process", str(files), str(given.images // given.processes)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
-        for _ in range(given.processes)
-    ]
-    return sum(float(process.communicate()[0]) for process in running)
-
-
-def engine_process(loaded: Bundle, files: Path, images: int) -> None:
-    """Read, prepare and compute, and print images a second; nothing is written or sent."""
-    paths = islice(sorted(files.rglob("*.png")), images)
     started = time.perf_counter()
-    done = 0
+    with Watch() as watch:
+        running = [
+            subprocess.Popen(
+                [*command, "--engine-process", str(files), f"{number}/{given.processes}"],
+                env=environment,
+            )
+            for number in range(given.processes)
+        ]
+        for process in running:
+            if process.wait():
+                sys.exit(process.returncode)
+        seconds = time.perf_counter() - started
+    return Taken(given.images, seconds, 0.0, watch)
+
+
+def engine_process(loaded: Bundle, files: Path, part: str) -> None:
+    """Read, prepare and compute one part of the images; nothing is written or sent."""
+    number, parts = map(int, part.split("/"))
+    paths = iter(sorted(files.rglob("*.png"))[number::parts])
     while batch := list(islice(paths, BATCH)):
         loaded.predict_inputs(
             [loaded.prepare(read_radiograph(p.read_bytes(), side=loaded.view_side)) for p in batch]
         )
-        done += len(batch)
-    print(done / (time.perf_counter() - started))
 
 
 if __name__ == "__main__":

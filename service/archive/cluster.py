@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -12,7 +12,11 @@ from service.archive.errors import ClusterUnusable
 from service.archive.plan import Plan
 from service.archive.process import ScoringProcess
 from service.archive.rows import ROWS, chunks_of
-from service.archive.worklist import WorkList
+
+# Ray's actors import this module; PyTorch, which the list's own imports load, is for their
+# scoring processes alone.
+if TYPE_CHECKING:
+    from service.archive.worklist import WorkList
 
 _MIN_BLOCK, _MAX_BLOCK = 32, 1024
 _BLOCKS_AN_ACTOR = 8
@@ -42,7 +46,7 @@ class ScoringActor:
 
 
 def score_on_ray(
-    plan: Plan, items: WorkList, address: str, actors: int | None
+    plan: Plan, items: "WorkList", address: str, actors: int | None
 ) -> Iterator[pa.RecordBatch]:
     """Score work items on a Ray cluster.
 

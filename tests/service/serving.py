@@ -27,9 +27,11 @@ from wscxr.prediction import Prediction
 PATIENCE_S = 300.0
 
 
-def wait_for(condition: Callable[[], bool], *, every_s: float = 0.005) -> None:
+def wait_for(
+    condition: Callable[[], bool], *, every_s: float = 0.005, patience_s: float = PATIENCE_S
+) -> None:
     """Wait until something holds; a bound against hanging, not a measure of time."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end, "never happened"
         time.sleep(every_s)
