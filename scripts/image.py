@@ -3,6 +3,7 @@
 ``python scripts/image.py build --target serve`` is what ``make image`` runs; it needs no package.
 ``python scripts/image.py test`` is ``make image-test``: it builds the image and an Orthanc, on a
 base image made here where none can be pulled, and runs the tests that bring up the compose file.
+``python scripts/image.py check`` fails where no container can be built and run.
 """
 
 import argparse
@@ -33,6 +34,7 @@ def main() -> None:
     """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("check", help="see whether a container can be built and run here")
     test = commands.add_parser("test", help="build the image and test it")
     build = commands.add_parser("build", help="build one image and write its bill of materials")
     build.add_argument("--target", choices=("serve", "gpu", "train", "archive"), default="serve")
@@ -46,6 +48,9 @@ def main() -> None:
     build.add_argument("--out", type=Path, default=ROOT / "dist", help="[dist]")
     arguments = parser.parse_args()
     use_containers_conf()
+    if arguments.command == "check":
+        check()
+        return
     backend = arguments.torch_backend
     options = [] if backend is None else ["--build-arg", f"TORCH_BACKEND={backend}"]
     if arguments.command == "test":
@@ -82,6 +87,18 @@ def engine() -> str:
         if shutil.which(name) and succeeds([name, "info"]):
             return name
     sys.exit("docker, podman or buildah is needed; on Debian: apt-get install podman buildah runc")
+
+
+def check() -> None:
+    """Build a container that runs one command, and run it; end with an exit code if it fails."""
+    base = usable_base()
+    with tempfile.TemporaryDirectory() as folder:
+        text = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN python3 --version\n"
+        (Path(folder) / "Dockerfile").write_text(text)
+        build_image(Path(folder), "wscxr-check", base)
+    if engine() != "buildah":
+        run([engine(), "run", "--rm", "--read-only", "wscxr-check", "python3", "--version"])
+    run([engine(), "rmi", "wscxr-check"])
 
 
 def test_image(options: list[str]) -> None:

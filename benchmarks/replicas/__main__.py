@@ -4,7 +4,8 @@
 timings of the Helm chart, and ends with code 1 where a promise is broken: no request fails in a
 rolling update; in a crash only the requests under way at that replica, and none of a client that
 tries again; a replica that hangs is taken out and comes back. ``--pre-stop 0 --retries 0`` shows
-what the chart's pause before SIGTERM is for.
+what the chart's pause before SIGTERM is for. ``--image wscxr:cpu`` runs containers in place of
+processes, with docker, or with podman (without systemd: CONTAINERS_CONF=deploy/containers.conf).
 """
 
 import argparse
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--pre-stop", type=float, help="seconds; the chart's own")
     parser.add_argument("--retries", type=int, default=3, help="of a connection, by HAProxy")
     parser.add_argument("--per-s", type=float, default=8, help="requests a second, at most")
+    parser.add_argument("--image", help="run containers of it")
     parser.add_argument("--only", choices=("roll", "crash", "hang"))
     options = parser.parse_args()
     timings = Timings.of_chart()
@@ -40,7 +42,7 @@ def main() -> None:
     chosen = [options.only] if options.only else list(scenarios)
     kept = True
     with balancer(port, retries=options.retries) as front:
-        cluster = Cluster(front, timings)
+        cluster = Cluster(front, timings, options.image)
         try:
             for _ in range(REPLICAS):
                 cluster.start()
@@ -95,12 +97,12 @@ def hang(cluster: Cluster, clients: Load) -> bool:
     victim = cluster.replicas[0]
     name = cluster.balancer.name(victim.port)
     begun = time.monotonic()
-    victim.process.send_signal(signal.SIGSTOP)
+    victim.send(signal.SIGSTOP)
     while victim.in_service:
         time.sleep(0.05)
     out = victim.events[-1][0]
     time.sleep(max(0.0, HANG_S - (time.monotonic() - begun)))
-    victim.process.send_signal(signal.SIGCONT)
+    victim.send(signal.SIGCONT)
     resumed = time.monotonic()
     while not victim.in_service:
         time.sleep(0.05)

@@ -15,6 +15,7 @@ import httpx
 import yaml
 
 from benchmarks.replicas.balancer import Balancer
+from tests.deploy.containers import find_engine
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "wscxr" / "values.yaml"
 
@@ -49,20 +50,35 @@ class Timings:
 
 @dataclass(eq=False)
 class Replica:
-    """One process of the service; ``in_service`` while the load balancer sends it requests."""
+    """One process of the service; ``in_service`` while the load balancer sends it requests.
+
+    Of a container, ``process`` is the command that runs it.
+    """
 
     process: "subprocess.Popen[bytes]"
     port: int
+    container: str | None = None
     in_service: bool = False
     failures: int = 0
     events: list[tuple[float, str]] = field(default_factory=list)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send the service a signal."""
+        if self.container is None:
+            self.process.send_signal(number)
+            return
+        command = [_engine(), "kill", "--signal", number.name, self.container]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
 
 class Cluster:
-    """Replicas behind a load balancer, each probed at the chart's intervals."""
+    """Replicas behind a load balancer, each probed at the chart's intervals.
 
-    def __init__(self, balancer: Balancer, timings: Timings) -> None:
-        self.balancer, self.timings = balancer, timings
+    They are containers where an image is named, else processes.
+    """
+
+    def __init__(self, balancer: Balancer, timings: Timings, image: str | None = None) -> None:
+        self.balancer, self.timings, self.image = balancer, timings, image
         self.replicas: list[Replica] = []
         self._probers: list[threading.Thread] = []
 
@@ -108,11 +124,11 @@ class Cluster:
         gone.start()
         begun = time.monotonic()
         time.sleep(self.timings.pre_stop_s)
-        replica.process.terminate()
+        replica.send(signal.SIGTERM)
         try:
             code = replica.process.wait(self.timings.grace_s - (time.monotonic() - begun))
         except subprocess.TimeoutExpired:
-            replica.process.kill()
+            replica.send(signal.SIGKILL)
             code = replica.process.wait()
         gone.join()
         self.balancer.forget(replica.port)
@@ -120,7 +136,7 @@ class Cluster:
 
     def crash(self, replica: Replica) -> float:
         """Kill a replica with SIGKILL, start another in its place; gives the time of death."""
-        replica.process.kill()
+        replica.send(signal.SIGKILL)
         replica.process.wait()
         died = time.monotonic()
         self.replicas.remove(replica)
@@ -132,25 +148,40 @@ class Cluster:
     def close(self) -> None:
         """End all that is left."""
         for replica in self.replicas:
-            replica.process.send_signal(signal.SIGCONT)
-            replica.process.kill()
+            replica.send(signal.SIGCONT)
+            replica.send(signal.SIGKILL)
             replica.process.wait()
 
     def _process(self) -> Replica:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("WSCXR_")}
-        environment = {
-            **inherited,
+        settings = {
             "WSCXR_PORT": str(port),
             "WSCXR_DEVICE": "cpu",
             "WSCXR_LOG_LEVEL": "error",
             "WSCXR_SHUTDOWN_TIMEOUT_S": str(self.timings.shutdown_timeout_s),
             "OMP_NUM_THREADS": "1",
         }
-        process = subprocess.Popen([sys.executable, "-m", "wscxr", "serve"], env=environment)
-        return Replica(process, port)
+        if self.image is None:
+            inherited = {k: v for k, v in os.environ.items() if not k.startswith("WSCXR_")}
+            command = [sys.executable, "-m", "wscxr", "serve"]
+            return Replica(subprocess.Popen(command, env=inherited | settings), port)
+        # As the chart has them.
+        container = f"wscxr-replica-{os.getpid()}-{port}"
+        command = [
+            _engine(),
+            "run",
+            "--rm",
+            "--name",
+            container,
+            "--network",
+            "host",
+            "--read-only",
+        ]
+        command += ["--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # noqa: S108
+        command += [f"--env={name}={value}" for name, value in settings.items()]
+        return Replica(subprocess.Popen([*command, self.image]), port, container)
 
     def _keep_probing(self, replica: Replica) -> None:
         readiness = self.timings.readiness
@@ -180,3 +211,9 @@ class Cluster:
             return httpx.get(url, timeout=timeout_s).status_code == 200
         except httpx.TransportError:
             return False
+
+
+def _engine() -> str:
+    if (found := find_engine()) is None:
+        raise RuntimeError("neither docker nor podman works here")
+    return found
