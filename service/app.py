@@ -82,6 +82,7 @@ def create_app(
     from service.api import (
         analyses,
         dicom,
+        drift,
         maps,
         models,
         operations,
@@ -163,8 +164,8 @@ def create_app(
     security = DECLARED_SECURITY if authenticator.required else []
     app.include_router(operations.health_router)
     app.include_router(oip.health_router)
-    routed = (predict, dicom, maps, radiographs, models, studies, session, analyses, reviews, oip)
-    for module in routed:
+    routed = (predict, dicom, maps, radiographs, models, studies, session)
+    for module in (*routed, analyses, reviews, drift, oip):
         strict = [*security, Depends(refuse_unknown_query)]
         app.include_router(module.router, dependencies=strict)
     app.include_router(operations.metrics_router, dependencies=security)

@@ -1,6 +1,7 @@
 """The Prometheus metrics of the service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,8 +15,16 @@ from prometheus_client import (
 
 from wscxr.bundle.identity import ModelIdentity
 
+if TYPE_CHECKING:
+    # They import PyTorch, which must come after `configure_process`.
+    from wscxr.model.calibration import Calibration
+    from wscxr.prediction import Prediction
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
+_P_VALUES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+_RELATIVE_SCORES = (-2, -1, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5)
+_OOD_SCORES = (0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 3, 5)
 
 
 class Metrics:
@@ -29,6 +38,8 @@ class Metrics:
         Images by model and outcome, those of batch requests one by one.
     out_of_distribution
         Scored images that are unlike the training images, by model.
+    p_value, relative_score, ood_score
+        What models say of the images they answer, by model.
     decode, queue, encode
         Seconds an image spends in each stage, by model.
     inference
@@ -58,17 +69,22 @@ class Metrics:
             ["model"],
             registry=self._registry,
         )
+        self.p_value = self._histogram(
+            "p_value", "P-values; evenly spread for normals like the calibration's.", _P_VALUES
+        )
+        self.relative_score = self._histogram(
+            "relative_score",
+            "Scores: 0 at the median of the calibration, 1 at the threshold.",
+            _RELATIVE_SCORES,
+        )
+        self.ood_score = self._histogram(
+            "ood_score", "OOD scores; above 1 unlike the training images.", _OOD_SCORES
+        )
         self.decode = self._stage("decode", "Reading one image and preparing the model input.")
         self.queue = self._stage("queue", "Waiting for a batch to start.")
         self.inference = self._stage("inference", "Computing one batch.")
         self.encode = self._stage("encode", "Drawing and compressing an anomaly map.")
-        self.batch_size = Histogram(
-            "wscxr_batch_size",
-            "Images computed at once.",
-            ["model"],
-            buckets=_SIZES,
-            registry=self._registry,
-        )
+        self.batch_size = self._histogram("batch_size", "Images computed at once.", _SIZES)
         self._queue_depth = Gauge(
             "wscxr_queue_depth", "Images that wait for a batch.", ["model"], registry=self._registry
         )
@@ -83,17 +99,26 @@ class Metrics:
         self._model.labels(model.name).info({"version": model.version, "sha256": model.sha256})
         self._queue_depth.labels(model.name).set_function(queue_depth)
 
+    def observe(self, prediction: "Prediction", calibration: "Calibration") -> None:
+        """Count what a model says of an image that it answers."""
+        name = prediction.model.name
+        self.p_value.labels(name).observe(prediction.p_value)
+        self.relative_score.labels(name).observe(calibration.relative(prediction.score))
+        if prediction.ood_score is not None:
+            self.ood_score.labels(name).observe(prediction.ood_score)
+        if prediction.out_of_distribution:
+            self.out_of_distribution.labels(name).inc()
+
     def exposition(self) -> bytes:
         """Write all values in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def _stage(self, name: str, documentation: str) -> Histogram:
+        return self._histogram(f"{name}_seconds", documentation, _SECONDS)
+
+    def _histogram(self, name: str, documentation: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(
-            f"wscxr_{name}_seconds",
-            documentation,
-            ["model"],
-            buckets=_SECONDS,
-            registry=self._registry,
+            f"wscxr_{name}", documentation, ["model"], buckets=buckets, registry=self._registry
         )
 
 

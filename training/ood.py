@@ -76,6 +76,23 @@ def fit_ood(
     return scorer
 
 
+def score_ood(scorer: OodScorer, maps: Tensor) -> NDArray[np.float32]:
+    """OOD scores of images.
+
+    Parameters
+    ----------
+    maps
+        Patch features, float32 of shape (N, H', W', C'), on the CPU; they may lie on disk.
+
+    Returns
+    -------
+    NDArray
+        float32 of shape (N,).
+    """
+    scores: NDArray[np.float32] = (scorer.distance(_describe(maps)) / scorer.threshold).numpy()
+    return scores
+
+
 def site_threshold(distances: NDArray[np.floating], *, labelled: bool) -> float:
     """OOD threshold by which a site's own radiographs are like the training images.
 

@@ -20,16 +20,18 @@ from training.data.features import (
 from training.data.samples import Sample, patient_groups
 from training.data.splits import TrainSplit, draw_split
 from training.learn import learn
-from training.ood import fit_ood
+from training.ood import fit_ood, score_ood
 from wscxr.bundle.bundle import Bundle, check_embedding
 from wscxr.bundle.manifest import BundleManifest, Population, Provenance, Versions
 from wscxr.bundle.networks import TrainedNetworks
+from wscxr.bundle.reference import Reference
 from wscxr.bundle.store import check_absent
 from wscxr.choices import Align, WeightsSource
 from wscxr.engines import EngineIdentity, open_engine
 from wscxr.errors import ConfigError, DataError
 from wscxr.model.backbone import build_backbone
 from wscxr.model.features import feature_blueprint
+from wscxr.model.ood import OodScorer
 from wscxr.model.weights import weights_sha256
 from wscxr.progress import Track, untracked
 
@@ -137,6 +139,11 @@ def train(
             ood=ood.config,
             population=_population(config),
             calibration=learned.calibration,
+            reference=Reference.of(
+                learned.scores(calibration) <= learned.calibration.threshold,
+                _ood_scores(ood, calibration, config),
+                calibration.statistics,
+            ),
             colour_scale=learned.colour_scale,
             training=_provenance(
                 split, config, features, {**learned.metrics, **metrics}, runner.identity
@@ -150,6 +157,12 @@ def train(
         lesions=prepare.lesions,
     )
     return bundle.write(out, embed_backbone=embed_backbone, notes=notes)
+
+
+def _ood_scores(ood: OodScorer, features: FeatureSet, config: TrainConfig) -> NDArray[np.float32]:
+    """OOD scores as the bundle will give them, which adds 1 where it finds no lungs."""
+    scores = score_ood(ood, features.maps)
+    return scores if config.align is Align.NONE else scores + ~np.array(features.lungs_found)
 
 
 def _check_labels_agree(normal: Sequence[str], anomaly: Sequence[str]) -> None:

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import typer
 
+from service.records.drift import MOST_WEEKS, WEEKS
 from wscxr.errors import ConfigError, DataError, ImagesNotKept
-from wscxr.options import given_settings, settings_command, validated
+from wscxr.options import JsonFile, given_settings, settings_command, validated
 
 if TYPE_CHECKING:
     from service.records.teaching import Archive
@@ -119,6 +120,37 @@ def prune(
         count, names = record.records.erase_before(before)
         record.remove(names)
     typer.echo(f"{count} analyses erased")
+
+
+@records.command(
+    cls=settings_command(_SETTINGS, (*_RECORD, "model_store")),
+    epilog="Example: `wscxr records drift --weeks 4 --json drift.json`",
+)
+def drift(
+    context: typer.Context,
+    weeks: Annotated[
+        int, typer.Option(min=1, max=MOST_WEEKS, help="Weeks to report, this one among them.")
+    ] = WEEKS,
+    json_file: JsonFile = None,
+) -> None:
+    """Compare each week's images with the calibration and with the first weeks here.
+
+    By model, source and device: scores, OOD scores, brightness, contrast, sharpness, false alarms.
+    """
+    from service.records.drift.advice import summary, warning_lines
+    from service.records.drift.weekly import look_for_drift
+    from service.records.opened import opened
+    from wscxr.files import write_file
+
+    settings = _settings(context)
+    with opened(settings) as record:
+        found = look_for_drift(record.records, settings.model_store, weeks)
+    if json_file is not None:
+        write_file(json_file, found.model_dump_json(indent=1).encode())
+    for row in found.rows:
+        typer.echo(summary(row))
+    for text in (*found.notes, *warning_lines(found)):
+        typer.echo(text)
 
 
 @reviews.command(

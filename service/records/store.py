@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 
 from service.errors import AnalysisNotFound, InvalidRequest, ReviewConflict
 from service.records.database import Database
+from service.records.drift.observed import Observed, read_streams
 from service.records.ledger import ChainHead, Fault, Ledger
 from service.records.record import (
     Filter,
@@ -139,6 +140,11 @@ class Records:
                 return
             yield from ((row, review) for row, review in found)
             after = found[-1][0].number
+
+    def observed(self, since: datetime) -> tuple[list[Observed], int]:
+        """Images by model, source and device, to look for drift; see `read_streams`."""
+        with self._database.reading() as session:
+            return read_streams(session, since)
 
     def erase_before(self, moment: datetime) -> tuple[int, list[str]]:
         """Erase analyses older than a moment, and their reviews.

@@ -48,7 +48,7 @@ class AnalysisRow(Base):
     instance_hash, study_hash, patient_hash
         Keyed hashes of SOP Instance UID, Study Instance UID and Patient ID.
     brightness, contrast, sharpness
-        `wscxr.bundle.reference.ImageStatistics` of the model input.
+        `wscxr.imaging.statistics.ImageStatistics` of the model input.
     image_sha256, map_sha256
         Names of the kept picture and of its anomaly map in the folder of pictures.
     """

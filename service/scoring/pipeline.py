@@ -213,8 +213,8 @@ class Pipeline:
                 rendered = await self._workers.run(lambda: render(prediction))
                 encode_s = time.perf_counter() - rendering
                 self._metrics.encode.labels(self._name).observe(encode_s)
-            if prediction.out_of_distribution:
-                self._metrics.out_of_distribution.labels(self._name).inc()
+            if origin is not None:
+                self._metrics.observe(prediction, self.bundle.manifest.calibration)
             timings = TimingsMs(
                 decode=_ms(decode_s),
                 queue=_ms(scored.queue_s),

@@ -1,4 +1,5 @@
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service import pictures
@@ -46,3 +47,26 @@ def test_images_of_a_batch_are_counted_one_by_one(held: RunningServer) -> None:
         ("tiny", "ok"): 1,
         ("tiny", "unsupported_format"): 1,
     }
+
+
+def test_what_models_say_is_spread_over_buckets(held: RunningServer) -> None:
+    answer = httpx.post(f"{held.url}/v1/predict", files={"file": pictures.png()}).json()
+    # Candidates of a choice by image are no answers.
+    httpx.post(f"{held.url}/v1/predict?model=auto", files={"file": pictures.png()})
+    found = samples(held)
+    calibration = held.registry.get("tiny").bundle.manifest.calibration
+    said = {
+        "p_value": answer["p_value"],
+        "relative_score": calibration.relative(answer["score"]),
+        "ood_score": answer["ood_score"],
+    }
+    for name, value in said.items():
+        assert found[f"wscxr_{name}_count", "tiny"] == 2
+        # A histogram that goes below 0 has no sum.
+        total = found.get((f"wscxr_{name}_sum", "tiny"))
+        assert total == (None if name == "relative_score" else pytest.approx(2 * value))
+        below = {
+            float(key[1]): count for key, count in found.items() if key[0] == f"wscxr_{name}_bucket"
+        }
+        assert {count for edge, count in below.items() if edge >= value} == {2}
+        assert {count for edge, count in below.items() if edge < value} <= {0}

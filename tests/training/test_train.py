@@ -31,6 +31,7 @@ from wscxr.bundle.store import read_files, read_manifest
 from wscxr.choices import WeightsSource
 from wscxr.errors import BundleExists, ConfigError, DataError, NotEnoughImages, WeightsUnavailable
 from wscxr.imaging import read_radiograph
+from wscxr.imaging.statistics import image_statistics
 from wscxr.model.heads.discriminator import DiscriminatorConfig
 from wscxr.model.heads.positional import PositionalConfig
 from wscxr.model.lesions import MAP_SIDE
@@ -130,6 +131,29 @@ def test_the_calibration_scores_are_those_of_images_training_never_saw(
     scores = scores_of(trained_bundle, [read_radiograph(s.path.read_bytes()) for s in normal])
     for kept in trained_bundle.manifest.calibration.scores:
         assert min(abs(kept - score) for score in scores) < 1e-4
+
+
+def test_the_reference_is_of_calibration_images_that_are_called_normal(
+    samples: list[Sample], trained_bundle: Bundle
+) -> None:
+    reference = trained_bundle.manifest.reference
+    assert reference is not None
+    # With so few images the highest score is the threshold, and none lies above it.
+    normal = [sample.path for sample in samples if sample.label is Label.NORMAL]
+    inputs = [trained_bundle.prepare(read_radiograph(path.read_bytes())) for path in normal]
+    config = trained_bundle.manifest.input
+    seen = [image_statistics(one.tensor, config) for one in inputs]
+    ood = [found.ood_score for found in trained_bundle.predict_inputs(inputs)]
+    for values, known, within in (
+        (reference.sharpness, [each.sharpness for each in seen], 1e-9),
+        (reference.brightness, [each.brightness for each in seen], 1e-9),
+        (reference.ood_scores, ood, 1e-3),
+    ):
+        assert len(values) == 12
+        assert all(
+            min(abs(value - each) for each in known if each is not None) < within
+            for value in values
+        )
 
 
 def test_normals_are_like_the_training_images_and_noise_is_not(

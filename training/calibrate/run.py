@@ -22,10 +22,12 @@ from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.card import model_card
 from wscxr.bundle.golden import GoldenCase, GoldenScores, make_golden
 from wscxr.bundle.manifest import BundleManifest, SiteCalibration, Versions
+from wscxr.bundle.reference import Reference
 from wscxr.bundle.store import check_absent, read_files, write_files
 from wscxr.choices import Align
 from wscxr.errors import NotEnoughImages
 from wscxr.imaging import Radiograph
+from wscxr.imaging.statistics import ImageStatistics, image_statistics
 from wscxr.model.calibration import Calibration
 from wscxr.progress import Track, untracked
 from wscxr.results.png import ColourScale
@@ -42,7 +44,12 @@ class _Scored:
     peaks: NDArray[np.float32]
     ood: NDArray[np.float64]
     shows_chest: NDArray[np.bool_]
+    statistics: list[ImageStatistics]
     sha256: list[str]
+
+    def ood_after(self, stretch: float) -> NDArray[np.float64]:
+        """OOD scores once their threshold has grown; 1 for missing lungs is not part of it."""
+        return np.where(self.shows_chest, self.ood / stretch, 1 + (self.ood - 1) / stretch)
 
 
 def calibrate(
@@ -113,9 +120,15 @@ def calibrate(
         kept = np.argsort(images.scores, kind="stable")[: round((1 - share) * len(peaks))]
         peaks = images.peaks[kept]
     after = Calibration.from_scores(scores, rate)
+    stretch = _set_ood_threshold(bundle, images, labelled=not unlabelled)
     manifest = bundle.manifest.model_copy(
         update={
             "calibration": after,
+            "reference": Reference.of(
+                images.scores <= after.threshold,
+                None if bundle.ood is None else images.ood_after(stretch),
+                images.statistics,
+            ),
             "colour_scale": ColourScale.from_calibration(peaks, rate),
             "site": SiteCalibration(
                 source=bundle.identity,
@@ -127,9 +140,8 @@ def calibrate(
             ),
         }
     )
-    stretch = _set_ood_threshold(bundle, images, labelled=not unlabelled)
     written = _write(bundle, source, out, manifest)
-    known = images.ood[np.isfinite(images.ood)]
+    known = np.isfinite(images.ood)
     return SiteReport(
         sha256=written.sha256,
         images="unlabelled" if unlabelled else "normal",
@@ -140,8 +152,8 @@ def calibrate(
         alarms_before=_rate(images.scores, before.threshold),
         expected=after.expected_false_alarm_rate,
         promised=None if unlabelled else false_alarm_interval(after),
-        unlike_before=float((known > 1).mean()) if len(known) else None,
-        unlike=float((known / stretch > 1).mean()) if len(known) else None,
+        unlike_before=float((images.ood[known] > 1).mean()) if known.any() else None,
+        unlike=float((images.ood_after(stretch)[known] > 1).mean()) if known.any() else None,
         n_abnormal=len(abnormal),
         sensitivity=_sensitivity(bundle, abnormal, before, after, track),
     )
@@ -149,6 +161,7 @@ def calibrate(
 
 def _score(bundle: Bundle, files: Sequence[Path], track: Track) -> _Scored:
     hashes: list[str] = []
+    statistics: list[ImageStatistics] = []
     rows: list[tuple[float, float, float, bool]] = []
 
     def load(file: Path) -> tuple[ModelInput, str]:
@@ -157,6 +170,7 @@ def _score(bundle: Bundle, files: Sequence[Path], track: Track) -> _Scored:
 
     for batch in in_batches(files, load, track):
         hashes += [sha256 for _, sha256 in batch]
+        statistics += [image_statistics(one.tensor, bundle.manifest.input) for one, _ in batch]
         for found in bundle.predict_inputs([prepared for prepared, _ in batch]):
             chest = found.lung_fields is None or found.lung_fields.found
             ood = np.nan if found.ood_score is None else found.ood_score
@@ -167,6 +181,7 @@ def _score(bundle: Bundle, files: Sequence[Path], track: Track) -> _Scored:
         peaks=table[:, 1].astype(np.float32),
         ood=table[:, 2],
         shows_chest=table[:, 3] > 0,
+        statistics=statistics,
         sha256=hashes,
     )
 

@@ -18,6 +18,7 @@ from wscxr.anatomy import LungNetwork, Preparation, shipped_lung_network
 from wscxr.choices import Align
 from wscxr.engines import Engine, Network
 from wscxr.imaging import InputConfig
+from wscxr.imaging.statistics import ImageStatistics, image_statistics
 from wscxr.model.lesions import LesionNetwork, shipped_lesion_network
 from wscxr.model.unet import DenseNetwork, load_weights
 from wscxr.model.weights import imagenet_normalisation, weights_sha256
@@ -39,6 +40,8 @@ class FeatureSet:
         Hash of each image file's bytes.
     lungs_found
         For each image, whether its lung fields were found; all False where nobody looked.
+    statistics
+        Of each model input.
     lesions
         Lesion maps, float32 of shape (N, MAP_SIDE, MAP_SIDE); None where nobody looked for lesions.
     """
@@ -46,6 +49,7 @@ class FeatureSet:
     maps: Tensor
     sha256: list[str]
     lungs_found: list[bool]
+    statistics: list[ImageStatistics]
     lesions: NDArray[np.float32] | None = None
 
     def __getitem__(self, images: slice) -> "FeatureSet":
@@ -54,6 +58,7 @@ class FeatureSet:
             self.maps[images],
             self.sha256[images],
             self.lungs_found[images],
+            self.statistics[images],
             None if self.lesions is None else self.lesions[images],
         )
 
@@ -64,6 +69,7 @@ class FeatureSet:
             self.maps[chosen],
             [self.sha256[place] for place in chosen],
             [self.lungs_found[place] for place in chosen],
+            [self.statistics[place] for place in chosen],
             None if self.lesions is None else self.lesions[chosen],
         )
 
@@ -167,6 +173,7 @@ def extract_features(
     maps: Tensor | None = None
     sha256: list[str] = []
     found: list[bool] = []
+    statistics: list[ImageStatistics] = []
     lesions: list[NDArray[np.float32]] = []
     for batch in load_batches(samples, prepare, track):
         inputs = torch.stack([image.prepared.tensor for image in batch])
@@ -176,10 +183,11 @@ def extract_features(
         maps[len(sha256) : len(sha256) + len(batch)] = features
         sha256 += [image.sha256 for image in batch]
         found += [image.prepared.shows_lungs for image in batch]
+        statistics += [image_statistics(one.prepared.tensor, prepare.config) for one in batch]
         lesions += [image.prepared.lesions for image in batch if image.prepared.lesions is not None]
     if maps is None:
         raise ValueError("no images to extract features from")
-    return FeatureSet(maps, sha256, found, np.stack(lesions) if lesions else None)
+    return FeatureSet(maps, sha256, found, statistics, np.stack(lesions) if lesions else None)
 
 
 def _allocate(shape: tuple[int, ...], budget: int) -> Tensor:

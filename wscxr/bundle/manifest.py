@@ -20,6 +20,7 @@ from pydantic import (
 from wscxr import __version__
 from wscxr.bundle import schema
 from wscxr.bundle.identity import ModelIdentity
+from wscxr.bundle.reference import Reference
 from wscxr.choices import Align, ScoreRule, WeightsSource
 from wscxr.engines import EngineIdentity
 from wscxr.imaging import InputConfig
@@ -203,6 +204,9 @@ class BundleManifest(_Part):
         The patients it is for; None where nobody declared them.
     calibration
         Threshold and p-values.
+    reference
+        What the calibration images look like, to find drift; None in a bundle that was written
+        before there was one.
     colour_scale
         Which map values the colours of an overlay stand for.
     training
@@ -227,6 +231,7 @@ class BundleManifest(_Part):
     ood: OodConfig | None
     population: Population | None = None
     calibration: Calibration
+    reference: Reference | None = None
     colour_scale: ColourScale
     training: Provenance
     site: SiteCalibration | None = None

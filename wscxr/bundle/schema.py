@@ -5,7 +5,8 @@ Schema 2 names it ``head``, of one kind or another, and names the method.
 Schema 3 adds the OOD scorer, ``ood``. An upgraded bundle has none, and says so in its warnings.
 Schema 4 adds the frame, ``align``; until then the whole picture was looked at.
 Schema 5 adds the ages the bundle is for, ``population``, and the site whose images calibrated it,
-``site``, and the second witness, ``lesions``. An upgraded bundle has none of them.
+``site``, and the second witness, ``lesions``, and what calibration images look like, ``reference``.
+An upgraded bundle has none of them.
 """
 
 import hashlib

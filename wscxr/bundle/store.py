@@ -1,5 +1,6 @@
 """A bundle on disk: written whole or not at all, every hash verified whenever it is read."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from wscxr.bundle import schema
 from wscxr.bundle.manifest import BundleManifest, FileName
-from wscxr.errors import BundleDamaged, BundleExists, BundleNotFound
+from wscxr.errors import BundleDamaged, BundleError, BundleExists, BundleNotFound
 from wscxr.files import default_mode
 
 _MANIFEST = "bundle.json"
@@ -57,6 +58,16 @@ def read_manifest(path: Path) -> BundleManifest:
     if recorded != schema.digest(document):
         raise BundleDamaged(f"{path / _MANIFEST} was changed: its own hash is wrong")
     return manifest
+
+
+def read_manifests(store: Path) -> dict[str, BundleManifest]:
+    """Manifests of a model store's bundles, by their sha256, but for damaged ones."""
+    found = {}
+    for file in sorted(store.glob(f"*/*/{_MANIFEST}")):
+        with contextlib.suppress(BundleError, OSError):
+            manifest = read_manifest(file.parent)
+            found[manifest.sha256] = manifest
+    return found
 
 
 def read_files(path: Path, manifest: BundleManifest) -> dict[FileName, bytes]:

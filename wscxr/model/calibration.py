@@ -83,6 +83,16 @@ class Calibration(BaseModel):
         below = int(np.searchsorted(np.asarray(self.scores), score, side="left"))
         return (1 + len(self.scores) - below) / (len(self.scores) + 1)
 
+    def relative(self, score: float) -> float:
+        """A score on the scale of the calibration: 0 at the median, 1 at the threshold.
+
+        Scores of bundles have scales of their own; this one they have in common. Where the median
+        is the threshold, it is the difference of the two.
+        """
+        median = self.scores[(len(self.scores) - 1) // 2]
+        span = self.threshold - median
+        return (score - median) / span if span > 0 else score - median
+
     def decide(self, score: float) -> Decision:
         """Compare an image-level score with the threshold."""
         return Decision.ABNORMAL if score > self.threshold else Decision.NORMAL

@@ -223,3 +223,17 @@ def test_the_record_outlives_the_service(store: Path, tmp_path: Path) -> None:
         answer = send(server, pictures.png())
     with recording(store, tmp_path) as server:
         assert [item["id"] for item in listed(server)] == [answer["id"]]
+
+
+def test_drift_of_this_week(kept: RunningServer) -> None:
+    answer = send(kept, pictures.png())
+    report = httpx.get(f"{kept.url}/v1/drift").json()
+    [row] = report["rows"]
+    assert row["model"] == answer["model"]
+    assert (row["n"], row["weeks"], row["comparisons"], row["false_alarms"]) == (1, 4, [], None)
+    assert row["abnormal_share"] == (answer["decision"] == "abnormal")
+    assert any("fewer than 200 images" in note for note in report["notes"])
+    judge(kept, answer["id"], "normal", 0)
+    [row] = httpx.get(f"{kept.url}/v1/drift", params={"weeks": 1}).json()["rows"]
+    assert row["false_alarms"]["n"] == 1
+    check_problem(httpx.get(f"{kept.url}/v1/drift?weeks=0"), 422, "invalid_request")

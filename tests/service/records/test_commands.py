@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from service.records.database import Database
@@ -18,6 +19,7 @@ from service.records.record import NewReview, Verdict
 from service.records.store import Records
 from tests.helpers import one_line_error, run_cli
 from tests.service import pictures
+from tests.service.records.drift.streams import images
 from tests.service.records.rows import analysis
 
 
@@ -135,3 +137,30 @@ def test_the_latest_verdict_on_a_picture_stands(url: str, tmp_path: Path) -> Non
     out = tmp_path / "reviewed"
     options = ("--records", url, "--record-images", tmp_path / "pictures", "--out", out)
     assert "3 abnormal and 1 normal" in run_cli("reviews", "export", *options).out
+
+
+def test_drift_prints_weeks_and_warnings(tmp_path: Path) -> None:
+    location = Location.parse(f"sqlite:///{tmp_path / 'records.sqlite3'}")
+    assert location is not None
+    rng = np.random.default_rng(0)
+    database = Database(location)
+    records = Records(database, Ledger(RecordKey.read(None, location)))
+    for ago in range(3, -1, -1):
+        sharpness = 0.02 if ago else 0.03
+        records.add([*images(ago, 200, rng, sharpness=sharpness, manufacturer="ACME", device="A")])
+    database.close()
+    out = tmp_path / "drift.json"
+    store = ("--model-store", tmp_path / "none")
+    ran = run_cli("records", "drift", "--records", location.url, *store, "--json", out)
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert [line.split("\t")[3:5] for line in lines[:4]] == [["ACME A", "200 images"]] * 4
+    assert lines[4].startswith("chest 1 is not served here")
+    assert "upload ACME A: Sharpness against the first weeks here: higher" in lines[5]
+    report = json.loads(out.read_text())
+    [warned] = [row for row in report["rows"] if row["warnings"]]
+    assert warned == report["rows"][-1]
+    assert lines[6:] == [f"  analysis {name}" for name in warned["warnings"][0]["analyses"]]
+    only = run_cli("records", "drift", "--records", location.url, *store, "--weeks", "2")
+    assert "Sharpness" in only.out
+    assert len(only.out.splitlines()) == len(lines) - 2

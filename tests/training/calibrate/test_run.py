@@ -51,7 +51,7 @@ def test_weights_and_settings_stay_as_they_are(trained: Path, calibrated: Path) 
     old, new = (safetensors.torch.load(content["ood.safetensors"]) for content in (before, after))
     assert {key for key in old if not old[key].equal(new[key])} <= {"threshold"}
     assert new["threshold"] >= old["threshold"]
-    changed = {"calibration", "colour_scale", "site", "files", "sha256"}
+    changed = {"calibration", "reference", "colour_scale", "site", "files", "sha256"}
     first, second = (json.loads(content["bundle.json"]) for content in (before, after))
     assert {key for key in first if first[key] != second[key]} <= changed
 
@@ -70,6 +70,17 @@ def test_the_bundle_says_what_it_was_calibrated_on(
     for name, data in folder_content(calibrated).items():
         for secret in (str(site), "0000.png"):
             assert secret.encode() not in data, name
+
+
+def test_the_reference_is_of_the_sites_images(calibrated: Path, site: Path) -> None:
+    bundle = Bundle.load(calibrated, CPU)
+    found = bundle.predict(sorted((site / "normal").iterdir()))
+    threshold = bundle.manifest.calibration.threshold
+    expected = sorted(one.ood_score or 0 for one in found if one.score <= threshold + 1e-6)
+    reference = bundle.manifest.reference
+    assert reference is not None
+    assert reference.ood_scores == pytest.approx(expected, abs=1e-4)
+    assert len(reference.contrast) == len(expected)
 
 
 def test_the_report_is_in_the_json_file(calibrated: Path) -> None:

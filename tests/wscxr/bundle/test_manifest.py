@@ -9,7 +9,9 @@ from tests.helpers import tiny_detector, tiny_manifest
 from wscxr import __version__
 from wscxr.bundle.card import model_card
 from wscxr.bundle.manifest import BundleManifest, Versions
+from wscxr.bundle.reference import Reference
 from wscxr.choices import WeightsSource
+from wscxr.imaging.statistics import ImageStatistics
 from wscxr.model.backbone import BackboneConfig
 from wscxr.model.calibration import Calibration
 
@@ -152,3 +154,19 @@ def test_no_field_is_left_unfilled(manifest: BundleManifest) -> None:
     assert "{" not in card
     assert "}" not in card
     assert "25.0%" in card
+
+
+def test_a_reference_out_of_order_is_refused() -> None:
+    statistics = [ImageStatistics(0.2, 0.1, 0.3), ImageStatistics(0.1, 0.3, 0.2)]
+    found = Reference.of(np.array([True, True]), None, statistics)
+    assert found.model_dump() == {
+        "ood_scores": (),
+        "brightness": (0.1, 0.2),
+        "contrast": (0.1, 0.3),
+        "sharpness": (0.2, 0.3),
+    }
+    with pytest.raises(ValidationError, match="ascending"):
+        Reference.model_validate(found.model_dump() | {"contrast": (0.3, 0.1)})
+    assert Reference.of(np.array([False, True]), np.array([2.0, 1.0]), statistics).ood_scores == (
+        1.0,
+    )

@@ -128,3 +128,11 @@ def test_float32_scores_are_kept_as_they_are() -> None:
 def test_what_no_calibration_can_be_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Calibration.model_validate({"false_alarm_rate": 0.05, "scores": (1.0,)} | bad)
+
+
+def test_the_median_is_0_and_the_threshold_1() -> None:
+    calibration = Calibration.from_scores(np.linspace(0, 10, 101), 0.05)
+    assert calibration.relative(5.0) == 0
+    assert calibration.relative(calibration.threshold) == 1
+    assert calibration.relative(2 * calibration.threshold - 5) == pytest.approx(2)
+    assert Calibration.from_scores(np.ones(3), 0.05).relative(1.5) == 0.5
