@@ -10,6 +10,7 @@ import { helpDialog } from "./help.js";
 import { listen } from "./keyboard.js";
 import { readingKeys, reviewKeys } from "./keys.js";
 import { modelsPage } from "./models_page.js";
+import { monitorPage } from "./monitor_page.js";
 import { offer } from "./places.js";
 import { Reading } from "./reading.js";
 import { ReviewForm } from "./review.js";
@@ -49,6 +50,7 @@ const keys = readingKeys({
   help: () => help.showModal(),
 });
 const session = await askSession();
+/** @type {import("./places.js").Place[]} */
 const places = [
   { name: "reading", content: null },
   { name: "models", content: modelsPage },
@@ -68,6 +70,13 @@ if (session.records) {
     enter: () => worklist.load(),
   });
   keys.push(...reviewKeys(form));
+  places[0].enter = ([id]) => {
+    if (id) {
+      browser.show("Worklist");
+      worklist.loadOne(id);
+    }
+  };
+  places.push({ name: "monitor", content: monitorPage });
 }
 const help = helpDialog(keys);
 document.body.append(help);

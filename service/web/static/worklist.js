@@ -16,6 +16,8 @@ export class Worklist {
   list = new ItemList("Worklist");
   /** @type {string | null} */
   #next = null;
+  /** Counts what was asked for, as a slow answer may come after that to a later question. */
+  #asked = 0;
 
   constructor() {
     const changed = () => this.load();
@@ -54,9 +56,35 @@ export class Worklist {
 
   /** Load the first page of what the filters ask for. */
   async load() {
+    this.#begin();
+    await this.loadMore();
+  }
+
+  /**
+   * Load one analysis, whatever the filters ask for.
+   *
+   * @param {string} id
+   */
+  async loadOne(id) {
+    const turn = this.#begin();
+    try {
+      const analysis = await askJson(`v1/analyses/${encodeURIComponent(id)}`);
+      if (turn === this.#asked) {
+        this.list.add([recordedItem(analysis)]);
+        this.status.textContent = "1 analysis, from the monitor";
+      }
+    } catch (error) {
+      this.status.textContent = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** @returns {number} The number of a new question, which starts with an empty list. */
+  #begin() {
     this.list.replace([]);
     this.#next = null;
-    await this.loadMore();
+    this.more.hidden = true;
+    this.#asked += 1;
+    return this.#asked;
   }
 
   /** Load the page after the last one. */
@@ -65,9 +93,13 @@ export class Worklist {
     for (const name of /** @type {const} */ (["order", "reviewed", "decision", "source", "model"])) {
       Object.assign(fields, { [name]: this[name].value });
     }
-    const asked = Object.entries(fields).filter(([, value]) => value !== "");
+    const turn = this.#asked;
+    const query = Object.entries(fields).filter(([, value]) => value !== "");
     try {
-      const { items, next } = await askJson(`v1/analyses?${new URLSearchParams(asked)}`);
+      const { items, next } = await askJson(`v1/analyses?${new URLSearchParams(query)}`);
+      if (turn !== this.#asked) {
+        return;
+      }
       this.#next = next;
       this.list.add(items.map(recordedItem));
       this.status.textContent =
