@@ -1,7 +1,7 @@
 /** Small charts of weeks, drawn as SVG of shapes and texts alone. */
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [260, 110, 34, 18, 8];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [260, 110, 46, 18, 8];
 
 /** @typedef {{name: string, className: string, values: (number | null)[]}} Line */
 

@@ -134,7 +134,7 @@ function charts(weeks) {
     }));
     const latest = Math.max(...lines.map(({ values }) => values[values.length - 1] ?? -1));
     if (lines.some(({ values }) => values.some((value) => value !== null))) {
-      const said = latest < 0 ? "not compared this week" : `latest ${brief(latest)} of the limit`;
+      const said = latest < 0 ? "not compared this week" : `latest ${brief(latest)} times the limit`;
       made.push(
         figure(title, said, (label) => chart(label, dates, lines, { limit: 1, text: brief })),
       );
