@@ -135,6 +135,8 @@ class RecordMetrics:
         Analyses in the buffer.
     healthy
         1 while the database takes what is written, else 0.
+    drift
+        Warnings of this week, by model; looked for every hour.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -154,4 +156,10 @@ class RecordMetrics:
         )
         self.healthy = Gauge(
             "wscxr_records_healthy", "1 while the record can be written, else 0.", registry=registry
+        )
+        self.drift = Gauge(
+            "wscxr_drift_warnings",
+            "Warnings of drift in this week; see GET /v1/drift.",
+            ["model"],
+            registry=registry,
         )

@@ -16,6 +16,7 @@ from uuid import UUID
 from service.errors import ImageNotKept, RecordsUnavailable, ServiceError
 from service.prometheus import RecordMetrics
 from service.records.database import Database
+from service.records.drift.weekly import look_for_drift
 from service.records.facts import Facts, facts_of
 from service.records.keys import RecordKey
 from service.records.ledger import Ledger
@@ -49,8 +50,8 @@ _RETRY_S = (1, 30)
 _CLOSING_S = 5
 """How long the last write may take when the service stops, in seconds."""
 
-_RETENTION_S = 3600
-"""How often old analyses are looked for, in seconds."""
+_HOUSEKEEPING_S = 3600
+"""How often old analyses and drift are looked for, in seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,7 @@ class Recorder:
         self._database = Database(location)
         self._capacity = settings.records_buffer
         self._keep_days = settings.records_retention_days
+        self._model_store = settings.model_store
         folder = settings.record_images
         self.pictures = None if folder is None else PictureFolder(folder)
         self.records = Records(self._database, Ledger(self._key))
@@ -185,7 +187,7 @@ class Recorder:
         return data
 
     def _run(self) -> None:
-        wait_s, forgot_at = 0.0, -math.inf
+        wait_s, kept_house_at = 0.0, -math.inf
         while True:
             batch = self._gather(wait_s)
             if not batch and self._closing:
@@ -196,9 +198,9 @@ class Recorder:
                 elif not self._probed or self._failure is not None:
                     self.records.probe()
                 self._probed = True
-                if self._keep_days and time.monotonic() - forgot_at > _RETENTION_S:
-                    self._forget(self._keep_days)
-                    forgot_at = time.monotonic()
+                if time.monotonic() - kept_house_at > _HOUSEKEEPING_S and not self._closing:
+                    self._keep_house()
+                    kept_house_at = time.monotonic()
             except ServiceError as error:
                 wait_s = self._failed(error, wait_s)
             except Exception as error:
@@ -216,7 +218,7 @@ class Recorder:
             if wait_s:
                 self._changed.wait_for(lambda: self._closing, wait_s)
             elif self._probed:
-                self._changed.wait_for(lambda: self._entries or self._closing, _RETENTION_S)
+                self._changed.wait_for(lambda: self._entries or self._closing, _HOUSEKEEPING_S)
                 if not self._closing:
                     self._changed.wait_for(
                         lambda: len(self._entries) >= _BATCH or self._closing, _GATHER_S
@@ -240,6 +242,21 @@ class Recorder:
             entry.values["map_sha256"] = self.pictures.put(entry.draw_map())
         except OSError as error:
             raise RecordsUnavailable("the folder of pictures cannot be written") from error
+
+    def _keep_house(self) -> None:
+        if self._keep_days:
+            self._forget(self._keep_days)
+        try:
+            rows = look_for_drift(self.records, self._model_store, weeks=1).rows
+        except ServiceError:
+            raise
+        except Exception as error:
+            # Whatever it was, analyses are recorded.
+            logger.error("drift cannot be looked for", exc_info=error)
+            return
+        self._metrics.drift.clear()
+        for row in rows:
+            self._metrics.drift.labels(row.model.name).inc(len(row.warnings))
 
     def _forget(self, days: int) -> None:
         count, orphans = self.records.erase_before(datetime.now(UTC) - timedelta(days=days))
