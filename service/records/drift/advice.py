@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from service.records.drift.report import (
-    Comparison,
+    DriftComparison,
     DriftReport,
     DriftRow,
     FalseAlarms,
@@ -34,7 +34,7 @@ _AGAINST: dict[ReferenceKind, str] = {
 _RECALIBRATE = "calibrate on 50 or more normal images of today with `wscxr calibrate`"
 
 
-def drift_warning(found: Comparison, analyses: Sequence[str]) -> Warned:
+def drift_warning(found: DriftComparison, analyses: Sequence[str]) -> Warned:
     """Say that a quantity is distributed otherwise than its reference.
 
     Parameters

@@ -19,7 +19,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Comparison(_Part):
+class DriftComparison(_Part):
     """One quantity of some weeks' images against a reference."""
 
     quantity: Quantity
@@ -79,7 +79,7 @@ class DriftRow(_Part):
         description="Weeks compared, this one the last: several where each has few images."
     )
     abnormal_share: float = Field(description="Share of the week's images called abnormal.")
-    comparisons: list[Comparison] = Field(description="Empty where there are too few images.")
+    comparisons: list[DriftComparison] = Field(description="Empty where there are too few images.")
     false_alarms: FalseAlarms | None = Field(description="Null where nothing was judged normal.")
     warnings: list[Warned]
 

@@ -14,7 +14,7 @@ from service.records.drift.advice import alarms_warning, device_name, drift_warn
 from service.records.drift.observed import Images, Observed, Stream, monday
 from service.records.drift.report import (
     QUANTITIES,
-    Comparison,
+    DriftComparison,
     DriftReport,
     DriftRow,
     FalseAlarms,
@@ -263,9 +263,9 @@ def _row(week: _Week, manifest: BundleManifest | None, chance: float) -> DriftRo
     )
 
 
-def _compare(test: _Test, chance: float) -> Comparison:
+def _compare(test: _Test, chance: float) -> DriftComparison:
     n, m = len(test.sample), len(test.reference)
-    return Comparison(
+    return DriftComparison(
         quantity=test.quantity,
         reference=test.kind,
         n=n,
