@@ -172,6 +172,29 @@ def create_app(
     return app
 
 
+def server_config(app: FastAPI, settings: "Settings") -> uvicorn.Config:
+    """The server around the app, with its limits on connections.
+
+    The event loop is uvloop's where there is one.
+    """
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=limited_protocol(
+            header_timeout_s=settings.header_timeout_s, max_connections=settings.max_connections
+        ),
+        # Nothing here speaks WebSocket; its handshake would pass by every limit and the log.
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=list(map(str, settings.trusted_proxies)),
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+
+
 def serve(settings: "Settings") -> None:
     """Serve until SIGTERM or SIGINT; then finish what is under way, in a limited time.
 
@@ -191,24 +214,7 @@ def serve(settings: "Settings") -> None:
         failed = True
         server.should_exit = True
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings, stop=stop),
-            host=settings.host,
-            port=settings.port,
-            http=limited_protocol(
-                header_timeout_s=settings.header_timeout_s, max_connections=settings.max_connections
-            ),
-            log_config=None,
-            access_log=False,
-            # Nothing here speaks WebSocket; its handshake would pass by every limit and the log.
-            ws="none",
-            server_header=False,
-            forwarded_allow_ips=list(map(str, settings.trusted_proxies)),
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=settings.shutdown_timeout_s,
-        )
-    )
+    server = uvicorn.Server(server_config(create_app(settings, stop=stop), settings))
     # Once the work is done uvicorn raises SIGTERM again, whose default action would end a clean
     # stop with exit code 143. Only the main thread may set handlers.
     if threading.current_thread() is threading.main_thread():

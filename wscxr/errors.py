@@ -107,6 +107,13 @@ class TooManyScans(ImageError):
     status = 413
 
 
+class TooManyParts(ImageError):
+    """The JPEG 2000 stream has so many parts that decoding would take long; nothing was decoded."""
+
+    code = "too_many_parts"
+    status = 413
+
+
 class BlankImage(ImageError):
     """All pixels have the same value."""
 

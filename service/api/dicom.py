@@ -15,13 +15,14 @@ from service.api.dependencies import (
     while_connected,
 )
 from service.http.problems import problems
+from service.http.uploads import UploadRoute
 from service.multipart import RELATED, related
 from service.scoring.analysis import render_dicom, score_headers
 from wscxr.errors import UnsupportedFormat
 from wscxr.imaging import looks_like_dicom
 from wscxr.results.dicom.identity import ResultKind
 
-router = APIRouter(tags=["dicom"])
+router = APIRouter(tags=["dicom"], route_class=UploadRoute)
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _ANSWER: dict[str, Any] = {

@@ -18,10 +18,11 @@ from service.api.dependencies import (
     PipelineDep,
     while_connected,
 )
-from service.api.maps import PNG_ANSWER, MapsDep, PngResponse, map_url
+from service.api.maps import PNG_ANSWER, MapCache, MapsDep, PngResponse, map_url
 from service.errors import BatchTooLarge, MapTooLarge
 from service.http.problem import Problem
 from service.http.problems import problems, to_problem
+from service.http.uploads import UploadRoute
 from service.scoring.analysis import (
     EXAMPLE,
     Analysis,
@@ -38,7 +39,7 @@ from wscxr.errors import CorruptImage
 from wscxr.prediction import Prediction
 from wscxr.results.png import MapStyle, raw_scale
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=["predict"], route_class=UploadRoute)
 
 
 class MapDelivery(StrEnum):
@@ -64,12 +65,9 @@ class RequestedMap:
     """Renders the anomaly map of a JSON answer, and delivers it, as the query says."""
 
     request: Request
-    maps: MapsDep
-    delivery: Annotated[
-        MapDelivery,
-        Query(alias="map", description="Whether the anomaly map comes along, and how."),
-    ] = MapDelivery.NONE
-    style: StyleQuery = MapStyle.OVERLAY
+    maps: MapCache
+    delivery: MapDelivery
+    style: MapStyle
 
     @property
     def render(self) -> Render[bytes | None]:
@@ -96,7 +94,21 @@ class RequestedMap:
         return result.model_copy(update={"map": found})
 
 
-RequestedMapDep = Annotated[RequestedMap, Depends()]
+# Asynchronous, as all dependencies are: FastAPI has others wait for a thread.
+async def get_requested_map(
+    request: Request,
+    maps: MapsDep,
+    delivery: Annotated[
+        MapDelivery,
+        Query(alias="map", description="Whether the anomaly map comes along, and how."),
+    ] = MapDelivery.NONE,
+    style: StyleQuery = MapStyle.OVERLAY,
+) -> RequestedMap:
+    """What the query says of the anomaly map."""
+    return RequestedMap(request, maps, delivery, style)
+
+
+RequestedMapDep = Annotated[RequestedMap, Depends(get_requested_map)]
 
 
 @router.post("/v1/predict", responses=problems(*UPLOAD_ERRORS, MapTooLarge))

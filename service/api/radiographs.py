@@ -17,10 +17,11 @@ from service.api.dependencies import (
 )
 from service.errors import InferenceFailed
 from service.http.problems import problems
+from service.http.uploads import UploadRoute
 from wscxr.anatomy import ModelInput
 from wscxr.imaging import Radiograph
 
-router = APIRouter(tags=["radiographs"])
+router = APIRouter(tags=["radiographs"], route_class=UploadRoute)
 
 _ANSWER: dict[str, Any] = {
     "description": (

@@ -1,11 +1,18 @@
 """The memory that images under way may take together."""
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import QueueFull
 from wscxr.errors import TooManyPixels
+
+_LARGE = 64 * 1024 * 1024
+"""Bytes of an image from which on its memory is given back to the system by force."""
+
+_SETTLE_S = 1.0
+"""How long after its end, in seconds: until then others hold on to it, and more may follow."""
 
 
 class DecodingMemory:
@@ -21,6 +28,7 @@ class DecodingMemory:
         self._limit = limit
         self._held = 0
         self._lock = threading.Lock()
+        self._releasing = False
 
     @property
     def held(self) -> int:
@@ -47,6 +55,25 @@ class DecodingMemory:
                 raise QueueFull
             self._held += after - before
 
+    def release_soon(self) -> None:
+        """Have free memory given back to the system: the C library keeps it for the next image.
+
+        Does nothing where the C library is not glibc.
+        """
+        with self._lock:
+            if self._releasing:
+                return
+            self._releasing = True
+        timer = threading.Timer(_SETTLE_S, self._release)
+        timer.daemon = True
+        timer.start()
+
+    def _release(self) -> None:
+        self._releasing = False
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
 
 class Share:
     """What one image takes of a `DecodingMemory`.
@@ -59,6 +86,7 @@ class Share:
         self._memory = memory
         self._lock = threading.Lock()
         self._bytes = 0
+        self._peak = 0
         self._decoding = False
         self._closed = False
 
@@ -92,3 +120,7 @@ class Share:
     def _set(self, size: int) -> None:
         self._memory.change(self._bytes, size)
         self._bytes = size
+        self._peak = max(self._peak, size)
+        if size == 0 and self._peak >= _LARGE:
+            self._peak = 0
+            self._memory.release_soon()

@@ -16,7 +16,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from service.app import create_app
+from service.app import create_app, server_config
 from service.prometheus import Metrics
 from service.scoring.batching import Batcher
 from service.scoring.registry import Registry
@@ -78,7 +78,7 @@ class RunningServer:
 def running(settings: Settings) -> Iterator[RunningServer]:
     """Serve on a free port until the block ends; ready when it begins."""
     app = create_app(settings, stop=lambda: None)
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False)
+    config = server_config(app, settings.model_copy(update={"port": 0}))
     with in_thread(uvicorn.Server(config)) as port:
         url = f"http://127.0.0.1:{port}/health/ready"
         wait_for(lambda: httpx.get(url).status_code == 200)

@@ -163,8 +163,11 @@ def test_sigterm_finishes_what_is_under_way(
         body = request.read()
         head = "POST " + request.url.raw_path.decode() + " HTTP/1.1\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        head += "Expect: 100-continue\r\n"
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
             connection.sendall(head.encode() + b"\r\n" + body[:100])
+            # What lies in the queue of the port when that closes is lost; this is under way.
+            assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
             process.send_signal(signal.SIGTERM)
             wait_for(refuses)
             connection.sendall(body[100:])

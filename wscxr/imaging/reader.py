@@ -75,7 +75,7 @@ def read_radiograph(
     Raises
     ------
     EmptyFile, FileTooLarge, UnsupportedFormat, CorruptImage, MultiFrameImage, ImageTooSmall,
-    TooManyPixels, TooManyScans, BlankImage, UnsupportedSyntax, OutOfScope
+    TooManyPixels, TooManyScans, TooManyParts, BlankImage, UnsupportedSyntax, OutOfScope
         See `wscxr.errors`.
     """
     limits = limits or ImageLimits()

@@ -93,7 +93,31 @@ def test_the_second_head_of_a_connection(port: int) -> None:
         check_problem(answer[answer.index(b"HTTP/1.1 408") :], 408, "upload_too_slow")
 
 
-@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET / HTTP/9\r\n\r\n"])
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET / HTTP/9\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        GET + b"Host: y\r\n\r\n",
+        GET + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        GET + b"Content-Length: +1\r\n\r\n",
+        GET + b"Content-Length: 1, 1\r\n\r\n",
+        GET + b"Transfer-Encoding : chunked\r\n\r\n",
+        GET + b"Transfer-Encoding: xchunked, identity\r\n\r\n",
+        GET + b"A: b\x00c\r\n\r\n",
+        GET + b"A: b\rc\r\n\r\n",
+        GET + b"A: b\r\n c\r\n\r\n",
+        GET + b"\xe9: b\r\n\r\n",
+        b"GET /\xe9 HTTP/1.1\r\nHost: x\r\n\r\n",
+        GET + b"A: " + b"a" * 70_000,
+        b"GET /" + b"a" * 70_000,
+    ],
+)
 def test_what_is_no_http(port: int, sent: bytes) -> None:
     with connect(port) as connection:
         connection.sendall(sent)
@@ -117,5 +141,42 @@ def test_two_lengths(client: httpx.Client) -> None:
         connection.sendall(
             b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+        check_problem(read_to_end(connection), 400, "malformed_request")
+
+
+def test_line_ends_that_begin_no_request(port: int) -> None:
+    """They keep no connection open."""
+    with connect(port) as connection:
+        connection.sendall(GET + b"\r\n")
+        while b"hello" not in connection.recv(65536):
+            pass
+        connection.sendall(b"\r\n\r\n")
+        started = time.monotonic()
+        assert read_to_end(connection) == b""
+        assert time.monotonic() - started < 20
+
+
+def test_requests_one_after_the_other_in_one_packet(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(3 * (GET + b"\r\n") + GET + b"Connection: close\r\n\r\n")
+        assert read_to_end(connection).count(b"hello") == 4
+
+
+def test_a_body_that_nobody_reads_and_that_never_ends(port: int) -> None:
+    started = time.monotonic()
+    with connect(port) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(GET + b"Content-Length: 1000000\r\n\r\n")
+        while time.monotonic() - started < 30:
+            connection.sendall(b"a")
+            time.sleep(0.05)
+    assert time.monotonic() - started < 30
+
+
+def test_a_body_that_breaks_off_the_rules(client: httpx.Client) -> None:
+    with connect(client.base_url.port or 0) as connection:
+        connection.sendall(
+            b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n\r\nZZ\r\n"
         )
         check_problem(read_to_end(connection), 400, "malformed_request")

@@ -36,6 +36,7 @@ from wscxr.errors import (
     UnsupportedSyntax,
     WscxrError,
 )
+from wscxr.imaging.dicom import jpeg2000
 from wscxr.imaging.jpeg import (
     check_end,
     check_work,
@@ -83,7 +84,7 @@ def decode(dataset: Dataset, limits: ImageLimits, admit: Admit) -> NDArray[np.un
 
     Raises
     ------
-    ColourImage, MultiFrameImage, ImageTooSmall, TooManyPixels, TooManyScans
+    ColourImage, MultiFrameImage, ImageTooSmall, TooManyPixels, TooManyScans, TooManyParts
         Before anything is decoded.
     UnsupportedSyntax
         No decoder reads this transfer syntax, or this stream in it.
@@ -151,6 +152,7 @@ def _check_stream(dataset: Dataset, syntax: UID, limits: ImageLimits) -> None:
         return  # has no size of its own
     frame = _frame(dataset)
     if syntax in _J2K:
+        jpeg2000.check_work(frame)
         j2k = j2k_parameters(frame)
         size, samples = (j2k["rows"], j2k["columns"]), j2k["samples_per_pixel"]
     else:

@@ -35,8 +35,8 @@ def read_dicom(data: bytes, limits: ImageLimits, rules: DicomRules, admit: Admit
 
     Raises
     ------
-    CorruptImage, FileTooLarge, TooManyPixels, TooManyScans, ImageTooSmall, MultiFrameImage,
-    UnsupportedSyntax, OutOfScope
+    CorruptImage, FileTooLarge, TooManyPixels, TooManyScans, TooManyParts, ImageTooSmall,
+    MultiFrameImage, UnsupportedSyntax, OutOfScope
         See `wscxr.errors`.
     """
     with quiet_dicom:
