@@ -42,6 +42,13 @@ class MalformedRequest(ServiceError):
     status = 400
 
 
+class NoWebSocket(ServiceError):
+    """The request is a WebSocket handshake; everything here is plain HTTP."""
+
+    code = "no_websocket"
+    status = 400
+
+
 class Unauthorized(ServiceError):
     """The request lacks the API key: send it as X-API-Key, or as a Bearer token."""
 

@@ -184,23 +184,22 @@ def _bundle(scratch: Path) -> Attempt:
 @contextlib.contextmanager
 def _service(scratch: Path) -> Iterator[int]:
     """A service in this process, behind a socket; its port."""
-    from service.app import create_app
-    from service.http.connections import limited_protocol
+    from service.app import create_app, server_config
     from tests.helpers import write_tiny_bundle
     from tests.service.serving import in_thread, make_settings, wait_for
 
     write_tiny_bundle(scratch / "store" / "tiny" / "1")
     # A body that stops in its middle is given up soon.
-    settings = make_settings(scratch / "store", max_wait_ms=0, request_timeout_s=2)
-    app = create_app(settings, stop=lambda: None)
-    config = uvicorn.Config(
-        app,
+    settings = make_settings(
+        scratch / "store",
         port=0,
-        http=limited_protocol(header_timeout_s=1, max_connections=100),
-        log_config=None,
-        access_log=False,
+        max_wait_ms=0,
+        request_timeout_s=2,
+        header_timeout_s=1,
+        max_connections=100,
     )
-    with in_thread(uvicorn.Server(config)) as port:
+    app = create_app(settings, stop=lambda: None)
+    with in_thread(uvicorn.Server(server_config(app, settings))) as port:
         ready = b"GET /health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         wait_for(lambda: _request(port, ready).startswith("200"), every_s=0.1)
         yield port

@@ -18,7 +18,7 @@ SECONDS = 5
 """Most processor time of one attempt."""
 
 MEMORY = 10**9
-"""Most memory of a process, in bytes."""
+"""Most memory of its own that a process may have, in bytes."""
 _ADDRESS_SPACE = 8 * 2**30
 
 
@@ -29,7 +29,9 @@ class Piece:
     Attributes
     ----------
     base_bytes, peak_bytes
-        Resident memory of the process that made them, before the first and at its largest.
+        Memory of its own that the process that made them had, before the first and at its largest.
+        What was mapped from files before the first is left out: programs share it, and how large
+        the libraries of PyTorch are depends on its build.
     slowest_s
         Most processor time of an attempt.
     failed
@@ -61,7 +63,8 @@ def attempts(door: str, first: int, count: int, data: Path | None, answers: Conn
     logged = LoggedErrors()
     logging.getLogger().addHandler(logged)
     with tempfile.TemporaryDirectory() as scratch, opened(door, Path(scratch), data) as attempt:
-        answers.send(_peak_bytes())
+        mapped = _mapped_bytes()
+        answers.send(_peak_bytes() - mapped)
         for number in range(first, first + count):
             answers.send((number, "", 0.0, 0))
             # Of a processor, not of the clock: other work on the machine is no fault of the door.
@@ -77,12 +80,18 @@ def attempts(door: str, first: int, count: int, data: Path | None, answers: Conn
             if logged.found:
                 outcome = f"{FAILED}: logged {logged.found}"
                 logged.found.clear()
-            answers.send((number, outcome, time.process_time() - started, _peak_bytes()))
+            answers.send((number, outcome, time.process_time() - started, _peak_bytes() - mapped))
         answers.send(None)
 
 
 def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _mapped_bytes() -> int:
+    """Resident memory that is mapped from files (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssFile:")[2].split()[0]) * 1024
 
 
 def work(piece: Piece, data: Path | None) -> Piece:

@@ -6,12 +6,18 @@ from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.errors import MalformedRequest, QueueFull, ServiceError, UploadTooSlow
+from service.errors import (
+    MalformedRequest,
+    NoWebSocket,
+    QueueFull,
+    ServiceError,
+    UploadTooSlow,
+)
 from service.http.problem import MEDIA_TYPE, Problem
 
 logger = logging.getLogger(__name__)
 
-_MAX_HEAD_BYTES = 64 * 1024
+_MAX_HEAD_BYTES = 16 * 1024
 """Largest head of a request; those of browsers have a few thousand bytes."""
 
 
@@ -37,6 +43,8 @@ def limited_protocol(*, header_timeout_s: float, max_connections: int) -> type[H
         _head_bytes = 0
         _in_head = False
         _in_message = False
+        _broken: ServiceError = MalformedRequest()
+        """What is answered when the parser, or a callback of it, fails."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -70,6 +78,9 @@ def limited_protocol(*, header_timeout_s: float, max_connections: int) -> type[H
             hosts = sum(name == b"host" for name, _ in self.headers)
             if version not in ("1.0", "1.1") or hosts > 1 or (hosts == 0 and version == "1.1"):
                 raise ValueError("no request of HTTP/1.1 (RFC 9112, 2.3 and 3.2)")
+            if self._get_upgrade() == b"websocket":
+                self._broken = NoWebSocket()
+                raise ValueError("a WebSocket handshake")
             self._in_head = False
             super().on_headers_complete()
 
@@ -82,7 +93,10 @@ def limited_protocol(*, header_timeout_s: float, max_connections: int) -> type[H
             self._watch()
 
         def send_400_response(self, _: str) -> None:
-            self._refuse(MalformedRequest())
+            self._refuse(self._broken)
+
+        def _unsupported_upgrade_warning(self) -> None:
+            pass  # the request was answered as one without (RFC 9110, 7.8)
 
         def _watch(self, *, also: bool = False) -> None:
             """Have the timer run while a head is expected, or a body comes that nobody reads.

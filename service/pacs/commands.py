@@ -7,13 +7,15 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from service.pacs.azure import AzureArchive
 from service.pacs.bridge import Analyser, Bridge, Outcome, ServiceAnalyser
+from service.pacs.changes import ChangesFeed
 from service.pacs.dicomweb import DicomWeb, Instance, is_uid
 from service.pacs.errors import PacsError, Refused, ServerFault, StudyNotFound
 from service.pacs.feeds import Feed
 from service.pacs.lease import sole_watcher
 from service.pacs.monitor import PacsMetrics, monitoring
-from service.pacs.orthanc import OrthancArchive, OrthancFeed
+from service.pacs.orthanc import OrthancArchive
 from service.pacs.qido import QidoFeed
 from service.pacs.retries import Retries, Stopping
 from service.pacs.settings import PacsSettings
@@ -164,10 +166,14 @@ async def retry(
 
 
 def make_archive(settings: PacsSettings, server: Server) -> DicomWeb:
-    """Speak DICOMweb with the PACS, and Orthanc's own language with an Orthanc."""
-    if settings.kind == "dicomweb":
-        return DicomWeb(server)
-    return OrthancArchive(server, f"{settings.dicomweb_path.strip('/')}/")
+    """Speak DICOMweb with the PACS, and with some also its own language."""
+    match settings.kind:
+        case "dicomweb":
+            return DicomWeb(server)
+        case "azure":
+            return AzureArchive(server)
+        case "orthanc":
+            return OrthancArchive(server, f"{settings.dicomweb_path.strip('/')}/")
 
 
 def make_retries(
@@ -219,8 +225,8 @@ async def _watcher(
         with _state(settings) as state:
             archive = make_archive(settings, server)
             feed: Feed
-            if isinstance(archive, OrthancArchive):
-                feed = OrthancFeed(archive, state, from_now=settings.start == "now")
+            if isinstance(archive, OrthancArchive | AzureArchive):
+                feed = ChangesFeed(archive, state, from_now=settings.start == "now")
             else:
                 feed = QidoFeed(
                     archive,

@@ -253,13 +253,19 @@ class DicomWeb:
         return answer
 
     def _objects(self, answer: Answer) -> list[dict[str, Any]]:
-        try:
-            objects = json.loads(self._sound(answer).body or b"[]")
-        except ValueError:
-            raise self._server.fault from None
-        if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
+        objects: list[dict[str, Any]] = self._json(answer, list) if self._sound(answer).body else []
+        if not all(isinstance(item, dict) for item in objects):
             raise self._server.fault
         return objects
+
+    def _json(self, answer: Answer, kind: type) -> Any:
+        try:
+            content = json.loads(self._sound(answer).body)
+        except ValueError:
+            raise self._server.fault from None
+        if not isinstance(content, kind):
+            raise self._server.fault
+        return content
 
 
 def first(item: Mapping[str, Any], tag: str) -> str:

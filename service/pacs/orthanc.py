@@ -1,8 +1,6 @@
-"""Orthanc by its own REST API: its feed of changes, and files as they lie on its disk."""
+"""Orthanc by its own REST API: its changes, and files as they lie on its disk."""
 
 import hashlib
-import json
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +8,11 @@ from typing import Any
 from cachetools import LRUCache
 from pydicom.dataset import Dataset
 
+from service.pacs.changes import Changes
 from service.pacs.dicomweb import DicomWeb, Instance
-from service.pacs.errors import ArchiveFault, InstanceGone, ServerFault
-from service.pacs.feeds import Arrival, Coverage
-from service.pacs.state import State
+from service.pacs.errors import InstanceGone, ServerFault
+from service.pacs.feeds import Arrival
 from service.pacs.transport import Answer, Server
-
-logger = logging.getLogger(__name__)
 
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 _CHANGES_PER_PAGE = 100
@@ -44,12 +40,21 @@ class OrthancArchive(DicomWeb):
         self._orthanc = server
         self._stored: LRUCache[str, Instance] = LRUCache(_STORED)
 
-    async def changes(self, since: int) -> dict[str, Any]:
-        """Read one page of what changed after a number of the archive's own count."""
-        return await self._get("changes", {"since": since, "limit": _CHANGES_PER_PAGE})
+    async def changes(self, since: int) -> Changes:
+        """See `NumberedArchive.changes`; there are up to four for each instance."""
+        page = await self._get("changes", {"since": since, "limit": _CHANGES_PER_PAGE})
+        try:
+            changes = [
+                (int(change["Seq"]), str(change["ID"]), change["ChangeType"] == "NewInstance")
+                for change in page["Changes"]
+            ]
+        except (KeyError, TypeError, ValueError):
+            raise self._orthanc.fault from None
+        found = [Arrival(key, seq) for seq, key, is_instance in changes if is_instance]
+        return Changes(found, changes[-1][0] if changes else since)
 
     async def last_change(self) -> int:
-        """The number of the last change."""
+        """See `NumberedArchive.last_change`."""
         last = (await self._get("changes", {"last": ""})).get("Last")
         if not isinstance(last, int):
             raise self._orthanc.fault
@@ -144,81 +149,3 @@ class OrthancArchive(DicomWeb):
         if answer.status >= 400:
             raise self._orthanc.fault
         return answer
-
-    def _json(self, answer: Answer, kind: type) -> Any:
-        try:
-            content = json.loads(answer.body)
-        except ValueError:
-            raise self._orthanc.fault from None
-        if answer.status >= 400 or not isinstance(content, kind):
-            raise self._orthanc.fault
-        return content
-
-
-class OrthancFeed:
-    """Follows Orthanc's ``/changes``; see `service.pacs.feeds.Feed`.
-
-    The cursor is the number of a change.
-
-    Parameters
-    ----------
-    from_now
-        Whether an empty state leaves out what is in the archive already.
-    """
-
-    def __init__(self, archive: OrthancArchive, state: State, *, from_now: bool = False) -> None:
-        self._archive = archive
-        self._state = state
-        self._from_now = from_now
-        self._read: int | None = None
-        self._last = 0
-
-    async def arrivals(self) -> list[Arrival]:
-        """See `Feed.arrivals`."""
-        since = await self._start() if self._read is None else self._read
-        page = await self._archive.changes(since)
-        try:
-            changes = [
-                (int(change["Seq"]), str(change["ID"]), change["ChangeType"] == "NewInstance")
-                for change in page["Changes"]
-            ]
-        except (KeyError, TypeError, ValueError):
-            raise ArchiveFault from None
-        self._last = await self._archive.last_change()
-        if not changes:
-            if self._last < since:
-                # A new or restored database counts from zero; repeated work stores nothing twice.
-                logger.warning("the archive's count of changes started over")
-                self._state.rewind()
-                self._read = 0
-            return []
-        self._read = changes[-1][0]
-        found = [Arrival(key, seq) for seq, key, is_instance in changes if is_instance]
-        return [*found, Arrival(None, self._read)]
-
-    async def locate(self, key: str) -> Instance:
-        """See `Feed.locate`."""
-        return await self._archive.find(key)
-
-    def finished(self, arrival: Arrival) -> None:
-        """See `Feed.finished`."""
-        self._state.advance(arrival.seq)
-
-    @property
-    def backlog(self) -> int:
-        """See `Feed.backlog`; in changes, up to four for each instance."""
-        return max(0, self._last - (self._state.cursor or 0))
-
-    @property
-    def coverage(self) -> Coverage | None:
-        """See `Feed.coverage`."""
-        return None
-
-    async def _start(self) -> int:
-        cursor = self._state.cursor
-        if cursor is None:
-            self._last = await self._archive.last_change()
-            cursor = self._last if self._from_now else 0
-            self._state.advance(cursor)
-        self._read = cursor
-        return cursor

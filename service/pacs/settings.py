@@ -31,10 +31,13 @@ class PacsSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WSCXR_PACS_", frozen=True)
 
     url: HttpUrl = Field(
-        description="Root of Orthanc's REST API, or of a DICOMweb server.", json_schema_extra=_URL
+        description="Root of Orthanc's REST API, or of a DICOMweb server; of Azure's, with /v1.",
+        json_schema_extra=_URL,
     )
-    kind: Literal["orthanc", "dicomweb"] = Field(
-        default="orthanc", description="Whether arrivals come from /changes or from QIDO-RS."
+    kind: Literal["orthanc", "dicomweb", "azure"] = Field(
+        default="orthanc",
+        description="How arrivals are found: by Orthanc's /changes, by QIDO-RS, or by the change "
+        "feed of Azure's DICOM service.",
     )
     dicomweb_path: str = Field(
         default="dicom-web", description="Path of DICOMweb below the root of Orthanc."
@@ -81,7 +84,8 @@ class PacsSettings(BaseSettings):
     start: Literal["beginning", "window", "now"] | None = Field(
         default=None,
         description="Empty state: take of what is in the archive already all (default with "
-        "orthanc), what since_days covers or has no date (default with dicomweb), or nothing.",
+        "orthanc and azure), what since_days covers or has no date (default with dicomweb), or "
+        "nothing.",
     )
     since_days: PositiveInt = Field(
         default=3,
@@ -135,8 +139,8 @@ class PacsSettings(BaseSettings):
         for url in (self.url, self.service_url):
             if url.username or url.password or url.query or url.fragment:
                 raise ValueError("an address must hold no credentials, query or fragment")
-        if self.kind == "orthanc" and self.start == "window":
-            raise ValueError("start=window is for kind=dicomweb: Orthanc says itself what arrives")
+        if self.kind != "dicomweb" and self.start == "window":
+            raise ValueError("start=window is for kind=dicomweb: others say what arrives")
         if self.ca_file is not None and not self.ca_file.is_file():
             raise ValueError("ca_file is not a file")
         return self

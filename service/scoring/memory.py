@@ -1,6 +1,7 @@
 """The memory that images under way may take together."""
 
 import ctypes
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ class DecodingMemory:
         Does nothing where the C library is not glibc.
         """
         with self._lock:
-            if self._releasing:
+            if self._releasing or sys.platform != "linux":
                 return
             self._releasing = True
         timer = threading.Timer(_SETTLE_S, self._release)

@@ -1,7 +1,10 @@
 """Schemathesis reads the OpenAPI document and tries to break what it promises."""
 
+import ipaddress
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,10 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from service.api.models import ModelSummary
 from service.api.predict import BatchResult
 from service.app import create_app
+from service.http.keys import ApiKey, Role, sha256_of
 from service.http.problem import Problem
 from service.scoring.analysis import AnalysisResult
-from tests.service.serving import RunningServer, make_settings
+from tests.service.serving import RunningServer, make_settings, running
 from wscxr.bundle.identity import ModelIdentity
 
 # The document does not depend on what is loaded, so it is there before any server runs.
@@ -27,6 +31,11 @@ CONFIG = schemathesis.Config.from_dict(
     {"checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 404, 413, 415, 422]}}}
 )
 API = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
+DOCUMENT_WITH_KEYS = create_app(
+    make_settings(Path("nowhere"), api_key="a-key-of-some-length")
+).openapi()
+GUARDED_API = schemathesis.openapi.from_dict(DOCUMENT_WITH_KEYS, config=CONFIG)
+ADDRESSES = itertools.count(int(ipaddress.ip_address("10.0.0.1")))
 
 
 @API.parametrize()
@@ -42,6 +51,44 @@ def test_the_service_keeps_its_promises(
 ) -> None:
     # The document cannot say which bytes are a radiograph, so most uploads it allows are refused.
     case.call_and_validate(base_url=server.url, excluded_checks=[positive_data_acceptance])
+
+
+@pytest.fixture(scope="module")
+def guarded(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that wants a key: a reader's or an admin's."""
+    path = tmp_path_factory.mktemp("keys") / "keys.toml"
+    roles: tuple[Role, ...] = ("reader", "admin")
+    keys = [ApiKey(name=role, role=role, sha256=sha256_of(f"key-of-{role}")) for role in roles]
+    path.write_text("".join(key.toml() for key in keys))
+    with running(make_settings(store, api_keys_file=path)) as server:
+        yield server
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["key-of-reader", "key-of-admin", "wrong", None])
+@GUARDED_API.parametrize()
+@settings(
+    max_examples=5,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_it_keeps_them_behind_keys(
+    case: "schemathesis.Case[Any]", guarded: RunningServer, key: str | None
+) -> None:
+    # Each from an address of its own, or the wrong keys it makes up would soon close the door.
+    headers = {"X-Forwarded-For": str(ipaddress.ip_address(next(ADDRESSES)))}
+    if key is not None:
+        headers["X-API-Key"] = key
+    response = case.call_and_validate(
+        base_url=guarded.url, headers=headers, excluded_checks=[positive_data_acceptance]
+    )
+    operations: dict[str, Any] = DOCUMENT_WITH_KEYS["paths"][case.operation.path]
+    # Methods that a path does not have are tried, too.
+    operation = operations.get(case.method.lower(), {})
+    if key in ("wrong", None) and "security" in operation:
+        assert response.status_code == 401
 
 
 def test_every_operation_documents_its_errors_as_problems() -> None:

@@ -180,3 +180,26 @@ def test_a_body_that_breaks_off_the_rules(client: httpx.Client) -> None:
             b"Content-Type: multipart/form-data; boundary=b\r\n\r\nZZ\r\n"
         )
         check_problem(read_to_end(connection), 400, "malformed_request")
+
+
+UPGRADE = GET + b"Connection: Upgrade\r\nUpgrade: "
+
+
+def test_websocket_handshakes_are_refused(port: int) -> None:
+    with connect(port) as connection:
+        connection.sendall(
+            UPGRADE + b"WebSocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        check_problem(read_to_end(connection), 400, "no_websocket")
+
+
+def test_offers_of_other_protocols_are_passed_over(port: int) -> None:
+    """Clients in Java offer HTTP/2 with every first request, and go on in HTTP/1.1."""
+    with connect(port) as connection:
+        for _ in range(2):
+            connection.sendall(UPGRADE + b"h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
+            answer = b""
+            while b"hello" not in answer:
+                answer += connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200")
