@@ -30,7 +30,11 @@ class AzureArchive(DicomWeb):
         numbers in others, where it can be empty though more follow.
         """
         last = await self.last_change()
-        query = {"offset": since, "limit": _PER_PAGE, "includeMetadata": "false"}
+        query: dict[str, str | int] = {
+            "offset": since,
+            "limit": _PER_PAGE,
+            "includeMetadata": "false",
+        }
         page = await self._get("changefeed", query, list)
         if not page:
             return Changes([], since + _PER_PAGE if last > since + _PER_PAGE else since)
@@ -66,5 +70,6 @@ class AzureArchive(DicomWeb):
 
 
 def _key(change: dict[str, Any]) -> str:
-    uids = (change[name] for name in ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid"))
-    return Instance(*map(str, uids)).uids
+    names = ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid")
+    study, series, sop = (str(change[name]) for name in names)
+    return Instance(study, series, sop).uids
