@@ -29,7 +29,9 @@ def main() -> None:
     parser.add_argument("--pre-stop", type=float, help="seconds; the chart's own")
     parser.add_argument("--retries", type=int, default=3, help="of a connection, by HAProxy")
     parser.add_argument("--per-s", type=float, default=8, help="requests a second, at most")
-    parser.add_argument("--image", help="run containers of it")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--image", help="run containers of it")
+    form.add_argument("--model-store", help="what the processes serve; by default what ships")
     parser.add_argument("--only", choices=("roll", "crash", "hang"))
     options = parser.parse_args()
     timings = Timings.of_chart()
@@ -42,7 +44,7 @@ def main() -> None:
     chosen = [options.only] if options.only else list(scenarios)
     kept = True
     with balancer(port, retries=options.retries) as front:
-        cluster = Cluster(front, timings, options.image)
+        cluster = Cluster(front, timings, image=options.image, model_store=options.model_store)
         try:
             for _ in range(REPLICAS):
                 cluster.start()

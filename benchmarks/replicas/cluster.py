@@ -74,11 +74,19 @@ class Replica:
 class Cluster:
     """Replicas behind a load balancer, each probed at the chart's intervals.
 
-    They are containers where an image is named, else processes.
+    They are containers where an image is named, which serve what ships; else processes.
     """
 
-    def __init__(self, balancer: Balancer, timings: Timings, image: str | None = None) -> None:
-        self.balancer, self.timings, self.image = balancer, timings, image
+    def __init__(
+        self,
+        balancer: Balancer,
+        timings: Timings,
+        *,
+        image: str | None = None,
+        model_store: str | None = None,
+    ) -> None:
+        self.balancer, self.timings = balancer, timings
+        self.image, self.model_store = image, model_store
         self.replicas: list[Replica] = []
         self._probers: list[threading.Thread] = []
 
@@ -164,6 +172,8 @@ class Cluster:
             "OMP_NUM_THREADS": "1",
         }
         if self.image is None:
+            if self.model_store is not None:
+                settings["WSCXR_MODEL_STORE"] = self.model_store
             inherited = {k: v for k, v in os.environ.items() if not k.startswith("WSCXR_")}
             command = [sys.executable, "-m", "wscxr", "serve"]
             return Replica(subprocess.Popen(command, env=inherited | settings), port)
