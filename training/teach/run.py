@@ -15,7 +15,7 @@ from training.data.samples import Label, Sample, with_label
 from training.data.splits import TrainSplit, draw_split
 from training.evaluation.comparison.compare import MARGIN, compare
 from training.evaluation.comparison.page import write_comparison
-from training.evaluation.comparison.results import Comparison
+from training.evaluation.comparison.results import BundleComparison
 from training.teach.reviews import Reviews, hashes, is_kept_aside, part_reviews
 from training.train import train
 from wscxr.bundle.bundle import Bundle
@@ -58,7 +58,7 @@ class Taught:
     manifest: BundleManifest
     reviews: Reviews
     same_data: bool
-    comparison: Comparison | None
+    comparison: BundleComparison | None
 
 
 def teach(

@@ -1,6 +1,6 @@
 /** The models that are served, and the card of one of them. */
 
-import { askJson } from "./api.js";
+import { Problem, askJson } from "./api.js";
 import { el } from "./dom.js";
 import { servedModels } from "./models.js";
 import { brief } from "./words.js";
@@ -51,6 +51,61 @@ async function card(name) {
   return [
     el("p", {}, el("a", { href: "#models" }, "All models")),
     el("h2", {}, `${model.name} ${model.version}`),
+    ...(await reviewed(name)),
     el("pre", { class: "card", tabindex: 0, role: "region", "aria-label": "Model card" }, model.card),
   ];
+}
+
+/**
+ * Its versions on what readers judged; nothing where nothing is recorded.
+ *
+ * @param {string} name
+ * @returns {Promise<Node[]>}
+ */
+async function reviewed(name) {
+  let versions;
+  try {
+    ({ versions } = await askJson(`v1/models/${encodeURIComponent(name)}/reviews`));
+  } catch (problem) {
+    if (problem instanceof Problem && problem.code === "records_off") {
+      return [];
+    }
+    throw problem;
+  }
+  if (versions.length === 0) {
+    return [el("p", { class: "count" }, "None of its recorded analyses was judged yet.")];
+  }
+  const heads = ["Version", "Judged abnormal", "Found of them", "Judged normal", "False alarms"];
+  const rows = versions.map((/** @type {any} */ { model, abnormal, normal }) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, el("span", { title: model.sha256 }, model.version)),
+      el("td", {}, String(abnormal?.n ?? 0)),
+      el("td", {}, rate(abnormal)),
+      el("td", {}, String(normal?.n ?? 0)),
+      el("td", {}, rate(normal)),
+    ),
+  );
+  return [
+    el("h3", {}, "Versions on the reviews"),
+    el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Versions on the reviews" },
+      el("table", {},
+        el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
+        el("tbody", {}, ...rows))),
+    el("p", { class: "count" },
+      "In brackets the exact 95 % interval. Each version answered other images: wscxr bundle " +
+        "compare measures two of them on the same ones."),
+  ];
+}
+
+/** @param {{n: number, called: number, low: number, high: number} | null} counted */
+function rate(counted) {
+  if (counted === null) {
+    return "";
+  }
+  const [share, low, high] = [counted.called / counted.n, counted.low, counted.high].map(
+    (value) => `${(100 * value).toFixed(1)} %`,
+  );
+  return `${share} (${low} to ${high})`;
 }

@@ -115,6 +115,30 @@ def test_keys_judge_and_go_on(clinic: Clinic, browser: Browser, chests: list[Pat
         assert {item["review"]["reviewer"] for item in items} == {"dr-a"}
 
 
+def test_a_model_shows_its_versions_on_the_reviews(
+    clinic: Clinic, browser: Browser, chests: list[Path]
+) -> None:
+    clinic.analyse(*(path.read_bytes() for path in chests[:3]))
+    with clinic.reader(browser, "dr-a") as room:
+        page = room.page
+        expect(page.locator(".worklist .item")).to_have_count(3)
+        page.get_by_role("link", name="Models").click()
+        page.locator("#page").get_by_role("link").first.click()
+        expect(page.locator("#page")).to_contain_text("None of its recorded analyses was judged")
+        with clinic.api() as client:
+            for item in client.get("/v1/analyses").json()["items"]:
+                body = {"verdict": "normal", "revision": 0}
+                address = f"/v1/analyses/{item['id']}/reviews"
+                client.post(address, json=body).raise_for_status()
+        page.get_by_role("link", name="All models").click()
+        page.locator("#page").get_by_role("link").first.click()
+        table = page.get_by_role("region", name="Versions on the reviews")
+        expect(table.locator("tbody tr")).to_have_count(1)
+        expect(table.locator("tbody td").nth(2)).to_have_text("3")
+        expect(table.locator("tbody td").nth(3)).to_contain_text(" % (")
+        accessible(page)
+
+
 def test_two_readers_do_not_overwrite_each_other(
     clinic: Clinic, browser: Browser, chests: list[Path]
 ) -> None:

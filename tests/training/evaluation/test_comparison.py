@@ -18,7 +18,7 @@ from training.evaluation.bootstrap import estimate_difference
 from training.evaluation.comparison.compare import compare
 from training.evaluation.comparison.criteria import criteria
 from training.evaluation.comparison.page import render_comparison
-from training.evaluation.comparison.results import AreaDifference, Comparison, Group
+from training.evaluation.comparison.results import AreaDifference, BundleComparison, Group
 from training.evaluation.results import Estimate
 from training.train import train
 from wscxr.bundle.bundle import Bundle
@@ -131,11 +131,11 @@ def bundles(trained: Path, newer: Path) -> tuple[Bundle, Bundle]:
 
 
 @pytest.fixture(scope="module")
-def found(bundles: tuple[Bundle, Bundle], manifest: Path) -> Comparison:
+def found(bundles: tuple[Bundle, Bundle], manifest: Path) -> BundleComparison:
     return compare(*bundles, read_samples(manifest, "test"))
 
 
-def test_every_number_follows_from_the_images(found: Comparison) -> None:
+def test_every_number_follows_from_the_images(found: BundleComparison) -> None:
     assert len(found.images) == 9
     abnormal = np.array([image.label is Label.ABNORMAL for image in found.images])
     areas = found.overall.auroc
@@ -159,7 +159,7 @@ def test_every_number_follows_from_the_images(found: Comparison) -> None:
     assert any(image.changed for image in found.images)
 
 
-def test_subgroups_are_the_known_columns_of_the_manifest(found: Comparison) -> None:
+def test_subgroups_are_the_known_columns_of_the_manifest(found: BundleComparison) -> None:
     assert [(one.column, one.value) for one in found.subgroups] == [("sex", "F"), ("sex", "M")]
     assert sum(one.n_patients for one in found.subgroups) == found.overall.n_patients == 9
 
@@ -174,7 +174,7 @@ def test_any_column_can_be_asked_for(bundles: tuple[Bundle, Bundle], manifest: P
         compare(*bundles, samples, subgroups=["colour"])
 
 
-def test_what_changed_is_listed_and_what_did_not_is_not(found: Comparison) -> None:
+def test_what_changed_is_listed_and_what_did_not_is_not(found: BundleComparison) -> None:
     changes = {change.what: (change.old, change.new) for change in found.changes}
     assert changes["anomaly images (K)"] == ("3", "4")
     assert changes["setting seed"] == ("0", "3")
@@ -206,18 +206,20 @@ def group(low: float, p_value: float = 0.5, value: float = 0.0) -> Group:
     return Group(column="sex", value="F", n_patients=9, auroc=areas, abnormal=None, normal=None)
 
 
-def met(found: Comparison, *groups: Group, low: float = 0.0, margin: float = 0.02) -> list[bool]:
+def met(
+    found: BundleComparison, *groups: Group, low: float = 0.0, margin: float = 0.02
+) -> list[bool]:
     judged = criteria(group(low), groups, found.calibration, 5, margin)
     return [one.met for one in judged]
 
 
-def test_the_auroc_may_be_lower_by_the_margin(found: Comparison) -> None:
+def test_the_auroc_may_be_lower_by_the_margin(found: BundleComparison) -> None:
     assert met(found, low=-0.019)[0]
     assert not met(found, low=-0.021)[0]
     assert met(found, low=-0.021, margin=0.03)[0]
 
 
-def test_false_alarms_must_be_explained_by_chance(found: Comparison) -> None:
+def test_false_alarms_must_be_explained_by_chance(found: BundleComparison) -> None:
     check = found.calibration.new.model_copy(
         update={
             "promised_false_alarm_rate": 0.05,
@@ -229,7 +231,7 @@ def test_false_alarms_must_be_explained_by_chance(found: Comparison) -> None:
     assert not criteria(group(0.0), (), calibration, 5, 0.02)[1].met
 
 
-def test_one_subgroup_of_many_may_be_worse_by_chance(found: Comparison) -> None:
+def test_one_subgroup_of_many_may_be_worse_by_chance(found: BundleComparison) -> None:
     worse = group(-0.3, p_value=0.02, value=-0.2)
     assert not met(found, worse)[2]
     assert met(found, worse, group(0.0), group(0.0))[2]
@@ -241,7 +243,7 @@ def test_one_subgroup_of_many_may_be_worse_by_chance(found: Comparison) -> None:
 
 
 def test_the_report_shows_every_image_whose_decision_changes(
-    found: Comparison, bundles: tuple[Bundle, Bundle]
+    found: BundleComparison, bundles: tuple[Bundle, Bundle]
 ) -> None:
     html = render_comparison(found, *bundles)
     changed = sum(image.changed for image in found.images)
@@ -272,7 +274,7 @@ def test_what_others_wrote_is_shown_as_text(
 
 
 def test_a_comparison_of_other_bundles_is_refused(
-    found: Comparison, bundles: tuple[Bundle, Bundle]
+    found: BundleComparison, bundles: tuple[Bundle, Bundle]
 ) -> None:
     with pytest.raises(ConfigError, match="other bundles"):
         render_comparison(found, *reversed(bundles))
@@ -287,7 +289,7 @@ def test_bundle_compare(trained: Path, newer: Path, manifest: Path, tmp_path: Pa
     assert ran.code == 0, ran.err
     assert "chest/1 -> compared/2, 9 images of 9 patients" in ran.out
     document = json.loads((tmp_path / "report" / "comparison.json").read_text())
-    assert Comparison.model_validate(document).overall.n_patients == 9
+    assert BundleComparison.model_validate(document).overall.n_patients == 9
     assert (tmp_path / "report" / "comparison.html").stat().st_size < 400_000
     same = run_cli("bundle", "compare", trained, trained, "--manifest", manifest)
     assert "same bundle" in one_line_error(same, 2, "invalid_config")

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from training.data.samples import Label
-from training.evaluation.comparison.results import Comparison
+from training.evaluation.comparison.results import BundleComparison
 from training.evaluation.report.charts import (
     ABNORMAL,
     FAINT,
@@ -19,14 +19,14 @@ from training.evaluation.report.charts import (
 )
 
 
-def draw_charts(comparison: Comparison) -> dict[str, Chart]:
+def draw_charts(comparison: BundleComparison) -> dict[str, Chart]:
     """Draw the ROC curves of both bundles, and each image's p-values; ``roc`` and ``p_values``."""
     with house_style():
         charts = [_roc(comparison), _p_values(comparison)]
     return {chart.name: chart for chart in charts}
 
 
-def _roc(comparison: Comparison) -> Chart:
+def _roc(comparison: BundleComparison) -> Chart:
     abnormal = [image.label is Label.ABNORMAL for image in comparison.images]
     figure, axes = unit_square("false-alarm rate (1 - specificity)", "sensitivity")
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="chance")
@@ -49,7 +49,7 @@ def _roc(comparison: Comparison) -> Chart:
     )
 
 
-def _p_values(comparison: Comparison) -> Chart:
+def _p_values(comparison: BundleComparison) -> Chart:
     figure = Figure()
     axes = figure.subplots()
     for label, colour, marker in ((Label.NORMAL, NORMAL, "o"), (Label.ABNORMAL, ABNORMAL, "x")):

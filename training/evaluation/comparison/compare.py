@@ -11,11 +11,11 @@ from training.evaluation.bootstrap import estimate_areas, estimate_difference
 from training.evaluation.comparison.criteria import criteria
 from training.evaluation.comparison.results import (
     AreaDifference,
+    BundleComparison,
     Calibrations,
     Change,
     ComparedBundle,
     ComparedImage,
-    Comparison,
     DecisionChanges,
     Group,
     OldNew,
@@ -43,7 +43,7 @@ def compare(
     subgroups: Sequence[str] = (),
     margin: float = MARGIN,
     track: Track = untracked,
-) -> Comparison:
+) -> BundleComparison:
     """Score the same images with two bundles, and measure the difference.
 
     Parameters
@@ -84,7 +84,7 @@ def compare(
     )
     calibration = Calibrations(old=found[0].calibration, new=found[1].calibration)
     judged = criteria(overall, groups, calibration, found[1].image_level.n_normal, margin)
-    return Comparison(
+    return BundleComparison(
         old=_compared(old),
         new=_compared(new),
         changes=tuple(_changes(old, new)),

@@ -8,7 +8,7 @@ from PIL import Image
 
 from training.data.images import open_radiograph
 from training.evaluation.comparison.charts import draw_charts
-from training.evaluation.comparison.results import ComparedImage, Comparison
+from training.evaluation.comparison.results import BundleComparison, ComparedImage
 from training.evaluation.metrics import false_alarm_range
 from training.evaluation.report.page import TEMPLATES
 from training.evaluation.report.pictures import jpeg_uri, picture, shrunk
@@ -40,7 +40,7 @@ class ShownChange:
 
 
 def write_comparison(
-    folder: Path, comparison: Comparison, old: Bundle, new: Bundle, *, gallery: bool = True
+    folder: Path, comparison: BundleComparison, old: Bundle, new: Bundle, *, gallery: bool = True
 ) -> None:
     """Write ``comparison.html`` and ``comparison.json``; older ones are replaced.
 
@@ -66,7 +66,7 @@ def write_comparison(
 
 
 def render_comparison(
-    comparison: Comparison, old: Bundle, new: Bundle, *, gallery: bool = True
+    comparison: BundleComparison, old: Bundle, new: Bundle, *, gallery: bool = True
 ) -> str:
     """Render the report, as `write_comparison` writes it; it loads nothing and runs nothing."""
     if (comparison.old.identity, comparison.new.identity) != (old.identity, new.identity):
@@ -82,7 +82,7 @@ def render_comparison(
     )
 
 
-def _cases(comparison: Comparison, old: Bundle, new: Bundle) -> Iterator[ShownChange]:
+def _cases(comparison: BundleComparison, old: Bundle, new: Bundle) -> Iterator[ShownChange]:
     def factor(image: ComparedImage) -> float:
         ratio = image.old_p_value / image.new_p_value
         return max(ratio, 1 / ratio)

@@ -159,7 +159,7 @@ class ComparedImage(_Result):
         return self.old_decision is not self.new_decision
 
 
-class Comparison(_Result):
+class BundleComparison(_Result):
     """All results of `training.evaluation.comparison.compare`.
 
     Attributes

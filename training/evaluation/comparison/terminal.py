@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from training.evaluation.comparison.results import Comparison, DecisionChanges
+from training.evaluation.comparison.results import BundleComparison, DecisionChanges
 from training.evaluation.results import Estimate
 
 
-def lines(found: Comparison) -> Iterator[str]:
+def lines(found: BundleComparison) -> Iterator[str]:
     """Yield what a comparison found, a sentence a line."""
     old, new = (f"{one.identity.name}/{one.identity.version}" for one in (found.old, found.new))
     overall = found.overall
