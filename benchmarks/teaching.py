@@ -17,32 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 
+from benchmarks.images import CPU, Features, nih_samples
 from training.config import TrainConfig, resolve_config
-from training.data.features import (
-    FeatureSet,
-    extract_features,
-    lesions_of,
-    lungs_of,
-    preparation_of,
-)
-from training.data.samples import Label, Sample, find_samples, patient_groups, read_rows, with_label
+from training.data.samples import Label, Sample, find_samples, patient_groups, with_label
 from training.data.splits import TrainSplit, draw_split
 from training.learn import Learned, learn
 from training.paper.dataset import patients_held_out
-from wscxr.engines import Engine, Network, open_engine
-from wscxr.model.backbone import build_backbone
-from wscxr.model.features import feature_blueprint
-from wscxr.model.weights import weights_sha256
 
 ROUNDS = 5
 K = 2
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -93,14 +80,7 @@ def zhanglab(folder: Path) -> Site:
 
 def nih(folder: Path, adult: Path) -> Site:
     """Adults, frontal; two fifths of the patients are for testing."""
-    samples = [
-        Sample(
-            folder / row["file"],
-            Label.NORMAL if row["file"].startswith("normal/") else Label.ABNORMAL,
-            row["patient_id"],
-        )
-        for _, row in read_rows(folder / "metadata.csv", ("file", "patient_id"))
-    ]
+    samples = nih_samples(folder)
     splitter = GroupShuffleSplit(n_splits=1, test_size=0.4, random_state=0)
     pool, test = next(splitter.split(samples, groups=patient_groups(samples)))
     return Site(
@@ -147,33 +127,6 @@ def draw(site: Site, config: TrainConfig) -> Draw:
 def patients(samples: Sequence[Sample]) -> list[str]:
     """Who each image is of: its patient, else the file."""
     return [sample.patient_id or str(sample.path) for sample in samples]
-
-
-class Features:
-    """Features of every image that some seed needs, each computed once."""
-
-    def __init__(self, samples: Sequence[Sample], config: TrainConfig) -> None:
-        self.engine: Engine = open_engine(CPU)
-        backbone = build_backbone(config.backbone_config, config.image_size)
-        sha256 = weights_sha256(backbone.weights())
-        self.network: Network = self.engine.prepare(
-            feature_blueprint(
-                config.backbone_config, config.image_size, config.p, sha256, lambda: backbone
-            )
-        )
-        prepare = preparation_of(config, lungs_of(config), self.engine, lesions_of(config))
-        paths = sorted({sample.path for sample in samples})
-        self._places = {path: place for place, path in enumerate(paths)}
-        self._all = extract_features(
-            [Sample(path, None) for path in paths],
-            self.network,
-            prepare,
-            track=lambda items, text, total: track(items, text, total),
-        )
-
-    def __call__(self, samples: Sequence[Sample]) -> FeatureSet:
-        """The features of some images, in their order."""
-        return self._all.pick([self._places[sample.path] for sample in samples])
 
 
 @dataclass(frozen=True)
