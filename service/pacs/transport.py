@@ -132,12 +132,13 @@ class Server:
             raise self.fault(request_id)
 
     async def _read(self, response: httpx.Response, request_id: str | None) -> bytes:
-        body = bytearray()
+        chunks, size = [], 0
         async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > self._max_bytes:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._max_bytes:
                 raise self.fault(request_id)
-        return bytes(body)
+        return b"".join(chunks)
 
 
 def _request_id(response: httpx.Response) -> str | None:

@@ -6,6 +6,7 @@ import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.coding import Code
+from pydicom.tag import Tag
 
 from wscxr.model.calibration import Decision
 from wscxr.results.dicom.identity import (
@@ -37,6 +38,7 @@ _RESEARCH_ONLY = Code("RESEARCH", _OWN, "For research use, not for diagnosis")
 
 _CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")
 _NO_UNITS = Code("1", "UCUM", "no units")
+_CONTENT = Tag("ContentSequence")
 
 
 def structured_report(target: Target) -> Dataset:
@@ -56,12 +58,20 @@ def structured_report(target: Target) -> Dataset:
         imaging_measurements=[_image_group(target), *_region_groups(target)],
         title=sr.CodedConcept("126000", "DCM", "Imaging Measurement Report"),
     )
-    return sr.Comprehensive3DSR(
+    # highdicom copies the content and searches it for what it refers to, which took longer than all
+    # the rest: it gets the root alone, as all that ours refers to is the source.
+    [content] = report
+    root = Dataset()
+    root.update({tag: element for tag, element in content.items() if tag != _CONTENT})
+    root.ContentSequence = []
+    document = sr.Comprehensive3DSR(
         evidence=[target.source],
-        content=report,
+        content=root,
         is_complete=True,
         **target.common,
     )
+    document.ContentSequence = content.ContentSequence
+    return document
 
 
 def _image_group(target: Target) -> sr.MeasurementsAndQualitativeEvaluations:
