@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import CPU, tiny_bundle, tiny_config, tiny_detector, tiny_manifest, tiny_ood
 from training.data.samples import load_samples
@@ -15,6 +16,12 @@ from training.train import train
 from wscxr.bundle.bundle import Bundle
 from wscxr.choices import EngineName
 from wscxr.engines import choose
+
+# How long an example takes says something of what else the machine does.
+settings.register_profile(
+    "shared machine", settings.get_profile(settings.get_current_profile_name()), deadline=None
+)
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session", autouse=True)
