@@ -41,16 +41,21 @@ def main() -> None:
     ]
     generator = torch.Generator().manual_seed(0)
     for number, sample in enumerate(track(read_samples(manifest, "test"), "shifting")):
-        radiograph = read_radiograph(sample.path.read_bytes())
-        picture = torch.from_numpy(to_unit_range(radiograph, SIDE, Intensity.FULL_RANGE))
-        pixels = shift(picture, generator).mul(255).round().numpy().astype(np.uint8)
         file = out / "test" / f"{number:05d}.png"
-        Image.fromarray(pixels).save(file)
+        write_shifted(sample.path, file, generator)
         rows.append([file, sample.label, sample.patient_id or "", "test"])
     with (out / "shifted.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["path", "label", "patient_id", "split"])
         writer.writerows(rows)
+
+
+def write_shifted(source: Path, out: Path, generator: torch.Generator) -> None:
+    """Write an image as if taken elsewhere, as PNG of `SIDE` pixels a side; see `shift`."""
+    radiograph = read_radiograph(source.read_bytes())
+    picture = torch.from_numpy(to_unit_range(radiograph, SIDE, Intensity.FULL_RANGE))
+    pixels = shift(picture, generator).mul(255).round().numpy().astype(np.uint8)
+    Image.fromarray(pixels).save(out)
 
 
 def shift(picture: Tensor, generator: torch.Generator) -> Tensor:

@@ -25,7 +25,7 @@ from service.records.store import Records
 from wscxr.bundle.manifest import BundleManifest
 from wscxr.bundle.store import read_manifests
 
-CHANCE = 0.01
+CHANCE = 0.001
 """Of any warning about a model in a week in which nothing has changed, over all its rows."""
 
 LEAST_IMAGES = 50
