@@ -94,6 +94,7 @@ def create_app(
     )
     from service.api.dependencies import refuse_unknown_query
     from service.api.oip import routes as oip
+    from service.api.originals import Originals
     from service.scoring.promotion import Promoter
     from service.scoring.registry import Registry
     from service.settings import Settings
@@ -141,6 +142,7 @@ def create_app(
     app.state.promoter = promoter
     app.state.recorder = recorder
     app.state.jobs = jobs
+    app.state.originals = Originals(settings, recorder, jobs.pacs)
     app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)
     install_problem_handlers(app)
     install_docs(app)

@@ -128,7 +128,7 @@ class AnalysisNotFound(NotFound):
 
 
 class ImageNotKept(NotFound):
-    """The picture of this analysis was not kept; see WSCXR_RECORD_IMAGES."""
+    """The picture of this analysis was not kept (WSCXR_RECORD_IMAGES), nor found in a PACS."""
 
     code = "image_not_kept"
 
@@ -283,6 +283,12 @@ class ShuttingDown(TryLater):
     """The service is stopping and takes no new work."""
 
     code = "shutting_down"
+
+
+class ArchiveSilent(TryLater):
+    """The PACS that holds the picture of this analysis does not answer, or not in time."""
+
+    code = "archive_silent"
 
 
 class RecordsUnavailable(TryLater):

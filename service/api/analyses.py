@@ -10,13 +10,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from service import errors
-from service.api.dependencies import RecordsDep
+from service.api.dependencies import UPLOAD_ERRORS, RecordsDep, RegistryDep
 from service.api.maps import PNG_ANSWER, PngResponse
-from service.errors import AnalysisNotFound, ImageNotKept, InvalidRequest, RecordsOff
+from service.api.originals import OriginalsDep
+from service.errors import (
+    AnalysisNotFound,
+    ArchiveSilent,
+    ImageNotKept,
+    InvalidRequest,
+    RecordsOff,
+)
 from service.http.problems import problems
 from service.records.record import NO_NUL, Filter, Order, RecordedAnalysis, Source
+from service.scoring.analysis import render_map
 from wscxr.imaging import looks_like_dicom
 from wscxr.model.calibration import Decision
+from wscxr.results.png import MapStyle
 
 router = APIRouter(tags=["records"])
 
@@ -30,6 +39,9 @@ RECORD_ERRORS = (
     errors.RecordsVersion,
 )
 """What a route that reads the record may answer with."""
+
+PICTURE_ERRORS = (*RECORD_ERRORS, AnalysisNotFound, ImageNotKept, ArchiveSilent)
+"""What a route that reads the picture of an analysis may answer with."""
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _ORIGINAL: dict[str, Any] = {
@@ -102,22 +114,42 @@ async def read_analysis(recorder: RecordsDep, analysis_id: AnalysisId) -> Record
 @router.get(
     "/v1/analyses/{analysis_id}/image",
     response_class=OriginalResponse,
-    responses={200: _ORIGINAL, **problems(*RECORD_ERRORS, AnalysisNotFound, ImageNotKept)},
+    responses={200: _ORIGINAL, **problems(*PICTURE_ERRORS)},
 )
-async def read_image(recorder: RecordsDep, analysis_id: AnalysisId) -> OriginalResponse:
-    """The radiograph of an analysis, byte for byte as it was sent, where it was kept."""
-    data = await run_in_threadpool(recorder.image, analysis_id)
+async def read_image(originals: OriginalsDep, analysis_id: AnalysisId) -> OriginalResponse:
+    """The radiograph of an analysis, byte for byte as it was sent, where it was kept.
+
+    One that came from the PACS is fetched from there where it was not.
+    """
+    data = await originals.image(analysis_id)
     return OriginalResponse(data, media_type=media_type(data))
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/map",
     response_class=PngResponse,
-    responses={200: PNG_ANSWER, **problems(*RECORD_ERRORS, AnalysisNotFound, ImageNotKept)},
+    responses={200: PNG_ANSWER, **problems(*PICTURE_ERRORS, *UPLOAD_ERRORS)},
 )
-async def read_recorded_map(recorder: RecordsDep, analysis_id: AnalysisId) -> PngResponse:
-    """The anomaly map of an analysis as 16-bit grey, where it was kept; see the style raw16."""
-    return PngResponse(await run_in_threadpool(recorder.map, analysis_id))
+async def read_recorded_map(
+    recorder: RecordsDep, originals: OriginalsDep, registry: RegistryDep, analysis_id: AnalysisId
+) -> PngResponse:
+    """The anomaly map of an analysis as 16-bit grey, where it was kept; see the style raw16.
+
+    That of a radiograph from the PACS is computed again where the same bundle is served.
+    """
+    try:
+        return PngResponse(await run_in_threadpool(recorder.map, analysis_id))
+    except ImageNotKept:
+        recorded = await run_in_threadpool(recorder.records.get, analysis_id)
+        if recorded.source is not Source.PACS or recorded.model.name not in registry.names:
+            raise
+        pipeline = registry.get(recorded.model.name)
+        if pipeline.bundle.identity != recorded.model:
+            raise
+    data = await originals.image(analysis_id)
+    # No answer of its own, and so nothing that is recorded.
+    found = await pipeline.analyse(data, render_map(MapStyle.RAW16), origin=None)
+    return PngResponse(found.rendered)
 
 
 def media_type(data: bytes) -> str:

@@ -66,6 +66,11 @@ class StudyJobs:
 
     The settings of the PACS are ``WSCXR_PACS_...`` variables.
 
+    Attributes
+    ----------
+    pacs
+        These settings; None where there is no PACS.
+
     Raises
     ------
     ConfigError
@@ -74,7 +79,7 @@ class StudyJobs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pacs = _pacs_settings()
+        self.pacs = _pacs_settings()
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._ended: TTLCache[UUID, Job] = TTLCache(_KEPT, _KEPT_S)
 
@@ -88,13 +93,13 @@ class StudyJobs:
         QueueFull
             Too many jobs are under way.
         """
-        if self._pacs is None:
+        if self.pacs is None:
             raise PacsNotConfigured
         if len(self._running) >= _AT_ONCE:
             raise QueueFull
         job = uuid4()
         analyser = PipelineAnalyser(pipeline, self._settings, caller)
-        self._running[job] = asyncio.create_task(self._run(job, self._pacs, study, analyser))
+        self._running[job] = asyncio.create_task(self._run(job, self.pacs, study, analyser))
         return self.get(job)
 
     def get(self, job: UUID) -> Job:

@@ -86,6 +86,11 @@ class Recorder:
     metrics
         Count what is written and what is lost, and show the state.
 
+    Attributes
+    ----------
+    key
+        Makes the hashes of the record.
+
     Raises
     ------
     ConfigError
@@ -93,14 +98,14 @@ class Recorder:
     """
 
     def __init__(self, settings: Settings, location: Location, metrics: RecordMetrics) -> None:
-        self._key = RecordKey.read(settings.records_key_file, location)
+        self.key = RecordKey.read(settings.records_key_file, location)
         self._database = Database(location)
         self._capacity = settings.records_buffer
         self._keep_days = settings.records_retention_days
         self._model_store = settings.model_store
         folder = settings.record_images
         self.pictures = None if folder is None else PictureFolder(folder)
-        self.records = Records(self._database, Ledger(self._key))
+        self.records = Records(self._database, Ledger(self.key))
         self._metrics = metrics
         self._entries: deque[_Entry] = deque()
         self._picture_bytes = 0
@@ -136,7 +141,7 @@ class Recorder:
         self, data: bytes, radiograph: Radiograph, prepared: ModelInput, bundle: Bundle
     ) -> Noted:
         """Collect what is recorded of a radiograph, before its pixels are dropped."""
-        facts = facts_of(radiograph, prepared, bundle.manifest.input, self._key)
+        facts = facts_of(radiograph, prepared, bundle.manifest.input, self.key)
         return Noted(facts, bundle.engine, None if self.pictures is None else data)
 
     def add(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
@@ -26,6 +26,14 @@ from wscxr.bundle.identity import ModelIdentity
 from wscxr.model.calibration import Decision
 
 _BATCH = 1000
+
+
+class Traces(NamedTuple):
+    """When an image was analysed, and the keyed hashes of its Study and SOP Instance UID."""
+
+    time: datetime
+    study_hash: str
+    instance_hash: str
 
 
 class Records:
@@ -94,6 +102,20 @@ class Records:
         with self._database.reading() as session:
             row, _ = _found(session, analysis)
             return row.image_sha256, row.map_sha256
+
+    def traces(self, analysis: UUID) -> Traces | None:
+        """By what an image of the PACS can be found there again; errors as `get`.
+
+        Returns
+        -------
+        Traces or None
+            None where the image did not come from there.
+        """
+        with self._database.reading() as session:
+            row, _ = _found(session, analysis)
+            if row.source != Source.PACS or row.study_hash is None or row.instance_hash is None:
+                return None
+            return Traces(row.time, row.study_hash, row.instance_hash)
 
     def review(self, analysis: UUID, verdict: NewReview, reviewer: str) -> Review:
         """Record a verdict on top of the one that the reader saw.

@@ -131,6 +131,8 @@ function recordedItem(analysis) {
   const facts = [image.view, image.age_band, image.sex].filter(Boolean).join(" ");
   const at = new Date(time).toLocaleString(undefined, TIME);
   const path = `v1/analyses/${encodeURIComponent(id)}`;
+  // What came from the PACS is still there.
+  const there = kept || source === "pacs";
   return {
     id: `analysis-${id}`,
     title: [at, source === "pacs" ? "PACS" : "upload", facts].filter(Boolean).join(" · "),
@@ -138,7 +140,7 @@ function recordedItem(analysis) {
     result: analysis,
     problem: null,
     file: async () => {
-      if (!kept) {
+      if (!there) {
         throw new Problem(404, {
           code: "image_not_kept",
           detail: "The picture of this analysis was not kept with it.",
@@ -146,6 +148,22 @@ function recordedItem(analysis) {
       }
       return (await ask(`${path}/image`)).blob();
     },
-    map: async () => (kept ? readMap(await (await ask(`${path}/map`)).arrayBuffer()) : null),
+    map: async () => (there ? recordedMap(path) : null),
   };
+}
+
+/**
+ * @param {string} path Of an analysis.
+ * @returns {Promise<import("./anomaly_map.js").AnomalyMap | null>} Null where there is none: its
+ *   model, say, is not served any more.
+ */
+async function recordedMap(path) {
+  try {
+    return readMap(await (await ask(`${path}/map`)).arrayBuffer());
+  } catch (error) {
+    if (error instanceof Problem && error.code === "image_not_kept") {
+      return null;
+    }
+    throw error;
+  }
 }

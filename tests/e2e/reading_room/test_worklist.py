@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -10,9 +11,15 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from service.http.keys import new_key
+from tests.dicom_files import dataset, picture, written
 from tests.e2e.reading_room.room import Room, accessible, no_wider_than
 from tests.helpers import encode
+from tests.service.pacs.conftest import orthanc, start_orthanc
+from tests.service.pacs.orthanc import PASSWORD, USER, Orthanc
+from tests.service.records.test_api import send
 from tests.service.serving import RunningServer, make_settings, running, wait_for
+
+__all__ = ["orthanc", "start_orthanc"]  # fixtures
 
 NOTE = "<script>alert(1)</script> right lower lobe"
 
@@ -208,3 +215,35 @@ def test_four_hundred_analyses(clinic: Clinic, browser: Browser) -> None:
         expect(room.page.get_by_role("button", name="More")).to_be_hidden()
         ids = room.page.evaluate("() => [...document.querySelectorAll('.item')].map((e) => e.id)")
         assert len(set(ids)) == 400
+
+
+def test_a_study_of_the_pacs_opens_with_its_picture(
+    browser: Browser,
+    coloured: Path,
+    orthanc: Orthanc,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The record keeps no pictures; a real Orthanc has them."""
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    sent = [dataset(picture(seed=seed), seed=seed, StudyDate=today) for seed in range(2)]
+    orthanc.stow([written(sent[0])])
+    for name, value in (("URL", orthanc.url), ("USER", USER), ("PASSWORD", PASSWORD)):
+        monkeypatch.setenv(f"WSCXR_PACS_{name}", value)
+    settings = make_settings(
+        coloured.parent.parent, records=f"sqlite:///{tmp_path / 'records.sqlite3'}"
+    )
+    with running(settings) as server:
+        for data in (written(sent[1]), written(sent[0])):
+            send(server, data, **{"X-WSCXR-Source": "pacs"})
+        with Room.opened(browser, server.url) as room:
+            page = room.page
+            page.get_by_role("button", name="Worklist").click()
+            expect(page.locator(".item").first).to_contain_text("PACS")
+            room.still()
+            expect(page.locator("#message")).to_be_empty()
+            expect(page.locator("#colour-bar")).to_be_visible()
+            # The other one is in the archive no more.
+            page.locator("#stage").focus()
+            room.press("j")
+            expect(page.locator("#message")).to_contain_text("not kept")
