@@ -1,9 +1,8 @@
 """How soon drift is seen, and how often it is seen where there is none.
 
-``python -m benchmarks.drift BUNDLE --manifest CSV --shifted CSV``: the first manifest's train rows
-trained the bundle, and its calibration images, drawn again by the bundle's own settings, are the
-reference where the bundle holds none. Its test rows are the site; the test rows of the second are
-the same images as if taken elsewhere (`scripts/shift_acquisition.py`). Each simulated site draws
+``python -m benchmarks.drift BUNDLE --manifest CSV --shifted CSV``: the test rows of the first
+manifest are the site; those of the second are the same images as if taken elsewhere
+(`scripts/shift_acquisition.py`). Each simulated site draws
 its weeks from them with replacement. False warnings: 20 weeks after the first ones, nothing
 changes. Delay: as-taken weeks, then a week of shifted images, looked at after every 25 of them.
 """
@@ -23,16 +22,13 @@ from service.records.drift.observed import Images, Observed, Stream
 from service.records.drift.report import QUANTITIES, DriftRow, Quantity
 from service.records.drift.weekly import BASELINE, drift_report
 from service.records.record import Source
-from training.config import TrainConfig
 from training.data.images import in_batches, open_radiograph
 from training.data.samples import Label, Sample, read_samples
-from training.data.splits import draw_split
 from wscxr.anatomy import ModelInput
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.bundle.manifest import BundleManifest
-from wscxr.bundle.reference import Reference
-from wscxr.imaging.statistics import ImageStatistics, image_statistics
+from wscxr.imaging.statistics import image_statistics
 
 WEEKS = 20
 STEP = 25
@@ -58,7 +54,7 @@ def main() -> None:
     parser.add_argument("--sites", type=int, default=200)
     arguments = parser.parse_args()
     bundle = Bundle.load(arguments.bundle, "cpu")
-    manifest = with_reference(bundle, read_samples(arguments.manifest, "train"))
+    manifest = bundle.manifest
     taken, shifted = (
         measure(bundle, read_samples(file, "test"))
         for file in (arguments.manifest, arguments.shifted)
@@ -77,25 +73,6 @@ def main() -> None:
                 f"{share:.0%} | {n} | {np.mean(false):.2f}, {np.mean(np.array(false) > 1):.1%} | "
                 f"{np.median(soon):.0f}, {np.quantile(soon, 0.95):.0f} | {(soon <= 200).mean():.1%}"
             )
-
-
-def with_reference(bundle: Bundle, samples: Sequence[Sample]) -> BundleManifest:
-    """A bundle's manifest; where it lacks a reference, with that of its calibration images."""
-    manifest = bundle.manifest
-    if manifest.reference is not None:
-        return manifest
-    config = TrainConfig.model_validate(manifest.training.config)
-    found = measure(bundle, draw_split(samples, config).calibration)
-    scores = np.sort(found.values["score"])
-    if not np.allclose(scores, manifest.calibration.scores, atol=1e-3):
-        raise SystemExit("these are not the images that calibrated the bundle")
-    statistics = [
-        ImageStatistics(*row)
-        for row in zip(*(found.values[name] for name in QUANTITIES[2:]), strict=True)
-    ]
-    called_normal = found.values["score"] <= manifest.calibration.threshold
-    reference = Reference.of(called_normal, found.values["ood_score"], statistics)
-    return manifest.model_copy(update={"reference": reference})
 
 
 def measure(bundle: Bundle, samples: Sequence[Sample]) -> Pool:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.drift import Pool, delay, false_warnings, measure, with_reference
+from benchmarks.drift import Pool, delay, false_warnings, measure
 from scripts.shift_acquisition import write_shifted
 from training.data.samples import Label, Sample, find_samples
 from training.paper.dataset import patients_held_out
@@ -54,9 +54,9 @@ def test_phantoms_taken_elsewhere(trained_bundle: Bundle, tmp_path: Path) -> Non
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_children_taken_elsewhere(real_data: Path, tmp_path: Path) -> None:
-    pool, test = patients_held_out(real_data / "data" / "zhanglab224")
+    _, test = patients_held_out(real_data / "data" / "zhanglab224")
     bundle = Bundle.load(default_bundle(), "cpu")
-    manifest = with_reference(bundle, pool)
+    manifest = bundle.manifest
     assert manifest.reference is not None
     taken = measure(bundle, test)
     shifted = measure(bundle, as_if_taken_elsewhere(test, tmp_path))
