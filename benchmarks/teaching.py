@@ -23,8 +23,10 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from benchmarks.images import CPU, Features, nih_samples
 from training.config import TrainConfig, resolve_config
+from training.data.images import open_radiograph
 from training.data.samples import Label, Sample, find_samples, patient_groups, with_label
 from training.data.splits import TrainSplit, draw_split
+from training.evaluation.confounders import check_confounders, trivial_features
 from training.learn import Learned, learn
 from training.paper.dataset import patients_held_out
 
@@ -249,6 +251,24 @@ def main() -> None:
         show(site, configs, draws, features)
 
 
+def trivial(site: Site) -> str:
+    """How well trivial features separate the same test images: what AUROC must be read against."""
+    found = []
+    for sample in site.test:
+        radiograph, data = open_radiograph(sample.path)
+        found.append(trivial_features(radiograph, len(data)))
+    check = check_confounders(
+        found,
+        [None] * len(found),
+        np.array([sample.label is Label.ABNORMAL for sample in site.test]),
+        1.0,
+        patient_groups(site.test),
+    )
+    alone = ", ".join(f"{one.feature} {100 * one.auroc:.1f}" for one in check.features[:3])
+    together = "-" if check.together is None else f"{100 * check.together:.1f}"
+    return f"AUROC of trivial features on these images: {alone}; all together {together}"
+
+
 def show(
     site: Site, configs: Sequence[TrainConfig], draws: Sequence[Draw], features: Features
 ) -> None:
@@ -261,6 +281,7 @@ def show(
         f"{len(site.test) - n_abnormal} normal and {n_abnormal} abnormal images; "
         f"{len(draws)} seeds; {features.engine.identity.name}"
     )
+    print(trivial(site))
     print("\n| judged | rounds | K | AUROC | false alarms |\n|---|---|---|---|---|")
     for name, (choose, calibrate) in STRATEGIES.items():
         runs = [

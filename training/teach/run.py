@@ -83,7 +83,7 @@ def teach(
 
     The settings are those of the last version, and so is the draw of its images: what is new are
     the reviewed images alone. Nothing is promoted: where the model store named no version in use,
-    it names the last one from then on, so that no service starts with the new one by itself.
+    it names the latest one from then on, so that no service starts with the new one by itself.
 
     Parameters
     ----------
@@ -120,7 +120,8 @@ def teach(
     PatientOverlap
         The last version kept fewer patients aside.
     """
-    former = model / (source or _in_use(model))
+    in_use = _in_use(model)
+    former = model / (source or in_use)
     manifest = read_manifest(former)
     out = model / (version or next_version(model))
     check_absent(out)
@@ -135,7 +136,7 @@ def teach(
     archive = [Sample(path, None) for path in unlabelled]
     parted = part_reviews(reviews, base, fraction)
     if current_version(model) is None:
-        set_current(model, former.name)
+        set_current(model, in_use)
     written = train(
         join(split, parted.taught, config, calibrate=calibrate),
         config,

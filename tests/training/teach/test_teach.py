@@ -269,6 +269,7 @@ def test_rounds_follow_each_other(
     everything = read_reviews(reviewed)
     first = teach(model, base, everything[:8] + everything[-20:], tmp_path / "a", CPU)
     second = teach(model, base, everything, tmp_path / "b", CPU, source="2")
+    assert current_version(model) == "1"
     assert second.path.name == "3"
     assert second.same_data
     learnt = {sample.patient_id for sample in first.reviews.taught}
@@ -276,6 +277,16 @@ def test_rounds_follow_each_other(
     with pytest.raises(PatientOverlap, match=r"version 3 kept 0\.3"):
         teach(model, base, everything, tmp_path / "c", CPU, source="3", fraction=0.5)
     assert not (model / "4").exists()
+
+
+def test_an_earlier_version_teaches_and_the_one_in_use_stays(
+    model: Path, base: list[Sample], reviewed: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(model / "1", model / "2")
+    done = run(model, base, reviewed, tmp_path / "report", source="1", fraction=0.0)
+    assert done.path.name == "3"
+    # Without the file a service would take version 2, the latest.
+    assert current_version(model) == "2"
 
 
 def test_other_training_data_are_noticed(
