@@ -6,7 +6,6 @@ from typing import Annotated, Literal, Self
 import numpy as np
 import PIL
 import torch
-import torchvision
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -60,6 +59,8 @@ class Versions(_Part):
     @classmethod
     def current(cls) -> Self:
         """The versions running now."""
+        import torchvision  # costs a service that starts as much as PyTorch, and is not needed
+
         return cls(
             wscxr=__version__,
             python=platform.python_version(),

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-import torchvision
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, fx, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from wscxr import shipped
 from wscxr.choices import WeightsSource
@@ -25,6 +23,12 @@ _DEFAULT_LAYERS = {
     "resnext": ("layer3",),
     "regnet": ("trunk_output.block3",),
 }
+
+_COMMON = frozenset({"densenet121", "regnet_x_400mf", "resnet18", "resnet50"})
+"""Architectures that are known without torchvision, whose import takes longer than PyTorch's.
+
+A service with compiled networks in its cache needs nothing else of it.
+"""
 
 _BUILD_ARGUMENTS: dict[str, dict[str, Any]] = {
     # ImageNet weights of these two expect torchvision's own input transform.
@@ -58,7 +62,7 @@ class BackboneConfig(BaseModel):
 
     @model_validator(mode="after")
     def _known_architecture_and_layers(self) -> Self:
-        if self.architecture not in torchvision.models.list_models(module=torchvision.models):
+        if self.architecture not in _COMMON and self.architecture not in _classification_models():
             raise ValueError(f"{self.architecture!r} is not a torchvision classification model")
         if not self.layers:
             layers = _DEFAULT_LAYERS.get(_family(self.architecture))
@@ -93,6 +97,8 @@ class Backbone(nn.Module):
     """
 
     def __init__(self, config: BackboneConfig, size: int) -> None:
+        import torchvision
+
         super().__init__()
         self.config = config
         self.size = size
@@ -184,13 +190,11 @@ class Backbone(nn.Module):
         self.trunk.load_state_dict({key: state[key] for key in needed}, strict=False)
 
     def _fit_position_embedding(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        from torchvision.models.vision_transformer import interpolate_embeddings
+
         patch = int(self.config.architecture.rpartition("_")[2])
         try:
-            return dict(
-                torchvision.models.vision_transformer.interpolate_embeddings(
-                    self.size, patch, dict(state)
-                )
-            )
+            return dict(interpolate_embeddings(self.size, patch, dict(state)))
         except ValueError as error:
             raise WeightsError(f"the position embedding does not fit: {error}") from error
 
@@ -263,6 +267,8 @@ module of the process. A service that loads another version of a bundle must not
 
 
 def _trace(model: nn.Module, config: BackboneConfig) -> fx.Graph:
+    from torchvision.models.feature_extraction import create_feature_extractor
+
     traced = create_feature_extractor(model, list(config.layers), suppress_diff_warning=True)
     graph: fx.Graph = traced.graph
     # Assertions on later layers' inputs would keep those layers alive.
@@ -271,6 +277,13 @@ def _trace(model: nn.Module, config: BackboneConfig) -> fx.Graph:
             graph.erase_node(node)
     graph.eliminate_dead_code()
     return graph
+
+
+def _classification_models() -> list[str]:
+    import torchvision
+
+    names: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return names
 
 
 def _family(architecture: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-import torchvision
 from torch import Tensor
 
 from wscxr.errors import WeightsError, WeightsUnavailable
@@ -25,6 +24,8 @@ def fetch_imagenet_weights(architecture: str) -> dict[str, Tensor]:
     WeightsUnavailable
         They are not in the cache, or damaged there, and the download failed.
     """
+    import torchvision
+
     weights = torchvision.models.get_model_weights(architecture).DEFAULT
     try:
         # On download, PyTorch checks the file against the hash in its name.
@@ -47,6 +48,8 @@ def imagenet_normalisation(architecture: str) -> tuple[list[float], list[float]]
     architecture
         Name of a torchvision classification model.
     """
+    import torchvision
+
     transforms = torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
     return transforms.mean, transforms.std
 
