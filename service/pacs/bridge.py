@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol, Self
 
 from service.multipart import dicom_files
+from service.pacs.audit import AuditTrail, Transfer
 from service.pacs.dicomweb import DicomWeb, Instance
 from service.pacs.errors import (
     AnalyserFault,
@@ -136,9 +137,18 @@ class Bridge:
     ----------
     modalities
         Modalities (PS3.3, C.7.3.1.1.1) that are pulled; others are skipped on their header.
+    audit
+        Where it is noted that instances were read and stored; None for nowhere.
     """
 
-    def __init__(self, archive: DicomWeb, analyser: Analyser, modalities: Collection[str]) -> None:
+    def __init__(
+        self,
+        archive: DicomWeb,
+        analyser: Analyser,
+        modalities: Collection[str],
+        audit: AuditTrail | None = None,
+    ) -> None:
+        self._audit = audit
         self._archive = archive
         self._analyser = analyser
         self._modalities = frozenset(modalities)
@@ -180,12 +190,23 @@ class Bridge:
         if str(header.get("Modality", "")) not in self._modalities:
             return Outcome(Ending.SKIPPED, WrongModality.code)
         data = await self._archive.pull(instance)
+        transfer = None if self._audit is None else Transfer.pulled(instance, data)
+        self._note(transfer)
         results = _identified(await self._analyser.analyse(data), instance.study)
         missing = {key: file for key, file in results.items() if not await self._archive.has(key)}
         if not missing:
             return Outcome(Ending.PRESENT)
         await self._archive.store(missing)
+        self._note(transfer and transfer.answered(map(_sop_class, missing)))
         return Outcome(Ending.STORED)
+
+    def _note(self, transfer: Transfer | None) -> None:
+        if self._audit is not None and transfer is not None:
+            self._audit.note(transfer)
+
+
+def _sop_class(result: Instance) -> str:
+    return "" if result.header is None else str(result.header.get("SOPClassUID", ""))
 
 
 def _identified(files: list[bytes], study: str) -> dict[Instance, bytes]:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from service.pacs.audit import AuditTrail
 from service.pacs.azure import AzureArchive
 from service.pacs.bridge import Analyser, Bridge, Outcome, ServiceAnalyser
 from service.pacs.changes import ChangesFeed
@@ -56,15 +57,23 @@ async def watch(settings: PacsSettings, analyser: Analyser | None = None) -> Non
         loop.add_signal_handler(number, stop.set)
     metrics = PacsMetrics()
     with contextlib.ExitStack() as stack:
+        audit = None
+        if settings.audit is not None:
+            audit = AuditTrail(settings, metrics.audit_lost)
+            stack.enter_context(audit.running())
         if settings.metrics_port is not None:
             listening = monitoring(metrics, settings.metrics_host, settings.metrics_port)
             logger.info("monitoring", extra={"port": stack.enter_context(listening)})
-        await _watch_alone(settings, stop, metrics, analyser)
+        await _watch_alone(settings, stop, metrics, analyser, audit)
     logger.info("stopped")
 
 
 async def _watch_alone(
-    settings: PacsSettings, stop: asyncio.Event, metrics: PacsMetrics, analyser: Analyser | None
+    settings: PacsSettings,
+    stop: asyncio.Event,
+    metrics: PacsMetrics,
+    analyser: Analyser | None,
+    audit: AuditTrail | None,
 ) -> None:
     def waiting(holder: str) -> None:
         metrics.active = holder
@@ -74,7 +83,7 @@ async def _watch_alone(
     try:
         async with (
             sole_watcher(settings.state, waiting, retries.pause),
-            _watcher(settings, retries, metrics, analyser) as watcher,
+            _watcher(settings, retries, metrics, analyser, audit) as watcher,
         ):
             metrics.active = None
             logger.info("watching", extra={"kind": settings.kind, "workers": settings.workers})
@@ -219,6 +228,7 @@ async def _watcher(
     retries: Retries,
     metrics: PacsMetrics,
     analyser: Analyser | None,
+    audit: AuditTrail | None = None,
 ) -> AsyncIterator[Watcher]:
     """A watcher of the PACS that has the scoring service score where no analyser is given."""
     async with _connected(settings) as (server, service):
@@ -239,7 +249,7 @@ async def _watcher(
             analyser = analyser or ServiceAnalyser(service, settings.model)
             yield Watcher(
                 feed,
-                Bridge(archive, analyser, settings.modalities),
+                Bridge(archive, analyser, settings.modalities, audit),
                 state,
                 metrics,
                 retries,

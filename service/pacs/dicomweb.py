@@ -24,7 +24,8 @@ _MODALITY = "00080060"
 _MISSING = frozenset({404, 410})
 _NONE = frozenset({204, 404})
 _IDENTITY = [
-    *("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Modality"),
+    *("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "PatientID"),
+    "Modality",
     *("Manufacturer", "ManufacturerModelName"),
 ]
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")

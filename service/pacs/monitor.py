@@ -68,6 +68,11 @@ class PacsMetrics:
         self._retries = Counter(
             "wscxr_pacs_retries", "Tries that failed, by code.", ["code"], registry=self.registry
         )
+        self._audit_lost = Counter(
+            "wscxr_pacs_audit_lost",
+            "Audit messages that the repository did not take.",
+            registry=self.registry,
+        )
         self._backlog = Gauge(
             "wscxr_pacs_backlog", "Changes or instances not finished yet.", registry=self.registry
         )
@@ -105,6 +110,10 @@ class PacsMetrics:
         self._oldest: float | None = None
         self._lag.set_function(self._age)
         self._seen: LRUCache[tuple[str, Ending], None] = LRUCache(_STUDIES)
+
+    def audit_lost(self) -> None:
+        """Count an audit message that is lost."""
+        self._audit_lost.inc()
 
     def ended(self, study: str | None, outcome: Outcome) -> None:
         """Count an instance, and its study once for each ending."""

@@ -106,6 +106,20 @@ class PacsSettings(BaseSettings):
         default=60, description="Longest pause before a retry, in seconds."
     )
     max_bytes: PositiveInt = Field(default=256 * _MIB, description="Largest instance, in bytes.")
+    audit: str | None = Field(
+        default=None,
+        pattern=r"^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+        description="Audit record repository that wscxr pacs watch sends DICOM audit messages to, "
+        "by syslog over TLS; by default, none.",
+        json_schema_extra={"metavar": "HOST:PORT"},
+    )
+    audit_ca_file: Path | None = Field(
+        default=None, description="PEM certificates to trust there in place of the system's."
+    )
+    audit_cert_file: Path | None = Field(
+        default=None,
+        description="PEM file with the watcher's certificate and its key, where it asks for one.",
+    )
     metrics_host: str = Field(default="127.0.0.1", description="Address of /metrics and /health.")
     metrics_port: int | None = Field(
         default=None,
