@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.drift BUNDLE --manifest CSV --shifted CSV``: the test rows of the first
 manifest are the site; those of the second are the same images as if taken elsewhere
-(`scripts/shift_acquisition.py`). Each simulated site draws
-its weeks from them with replacement. False warnings: 20 weeks after the first ones, nothing
-changes. Delay: as-taken weeks, then a week of shifted images, looked at after every 25 of them.
+(`scripts/shift_acquisition.py`). Each simulated site draws its weeks from them with replacement.
+False warnings: 20 weeks after the first ones, nothing changes. Delay: as-taken weeks, then a week
+of shifted images, looked at after every 25 of them.
 """
 
 import argparse
