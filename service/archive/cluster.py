@@ -18,7 +18,10 @@ from service.archive.rows import ROWS, chunks_of
 if TYPE_CHECKING:
     from service.archive.worklist import WorkList
 
-_MIN_BLOCK, _MAX_BLOCK = 32, 1024
+_BLOCKS = (32, 64, 128, 256, 512)
+"""Work items that an actor takes at a time, at most: whole chunks, and parts of a batch of the
+list. An actor computes nothing while it reads the first chunk of a block, and waits at the end of
+the run while another computes its last block."""
 _BLOCKS_AN_ACTOR = 8
 _MAX_LOST_STARTS = 10
 """Starts of actors that may fail one after the other before the bundle is what is at fault."""
@@ -93,7 +96,8 @@ def score_on_ray(
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         room = ray.cluster_resources().get("GPU" if gpu else "CPU", 0)
         count = actors or max(1, int(room if gpu else room // plan.threads))
-        size = max(_MIN_BLOCK, min(_MAX_BLOCK, items.count // (count * _BLOCKS_AN_ACTOR)))
+        share = max(_BLOCKS[0], items.count // (count * _BLOCKS_AN_ACTOR))
+        size = max(size for size in _BLOCKS if size <= share)
         blocks = [pa.Table.from_batches([part]) for part in chunks_of(iter(items), size)]
         rows = ray.data.from_arrow(blocks).map_batches(
             ScoringActor,

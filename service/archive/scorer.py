@@ -88,12 +88,14 @@ class Scorer:
         RecordBatch
             One row each, in their order; see `service.archive.rows.ROWS`.
         """
-        opened = [image.result() for image in begun.images]
-        usable = [one for one in opened if one.prepared is not None]
-        scored: dict[int, Prediction | str] = {}
-        for start in range(0, len(usable), _BATCH):
-            scored |= self._predict(usable[start : start + _BATCH])
-        return batch_of([self._row(one, scored.get(one.item.number)) for one in opened])
+        rows = []
+        for start in range(0, len(begun.images), _BATCH):
+            # Those behind are read while these are computed.
+            opened = [image.result() for image in begun.images[start : start + _BATCH]]
+            usable = [one for one in opened if one.prepared is not None]
+            scored = self._predict(usable) if usable else {}
+            rows += [self._row(one, scored.get(one.item.number)) for one in opened]
+        return batch_of(rows)
 
     def _open(self, item: Item) -> _Opened:
         try:
