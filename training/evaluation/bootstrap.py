@@ -100,9 +100,9 @@ def estimate_difference(
     normal with the standard deviation of the difference over the resamples. For images of as many
     patients it agrees with the test of DeLong, DeLong and Clarke-Pearson (1988).
 
-    Where no resample shows a difference, and the scores do not order the images alike, both
-    separate the classes perfectly: the bound is then that of `estimate_areas` for a perfect
-    separation. A class of a single patient says nothing: [-1, 1].
+    Where no resample shows a difference, although the scores order the images differently, the
+    bound is that of `estimate_areas` for a perfect separation, which holds for two perfect ones and
+    is wide for others. A class of a single patient says nothing: [-1, 1].
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def estimate_difference(
         tail = (1 - CONFIDENCE) / 2
         same = np.array_equal(rankdata(old), rankdata(new))
         reach = 0.0 if same else 1 - tail ** (1 / patients.pairs)
-        return PairedDifference(Estimate(value=value, low=-reach, high=reach), 1.0)
+        return PairedDifference(Estimate(value=value, low=0.0 - reach, high=reach), 1.0)
     reach = float(ndtri((1 + CONFIDENCE) / 2)) * error
     estimate = Estimate(value=value, low=max(-1.0, value - reach), high=min(1.0, value + reach))
     return PairedDifference(estimate, float(2 * ndtr(-abs(value) / error)))
