@@ -149,13 +149,14 @@ def median_seconds(work: Callable[[int], None]) -> float:
 
 
 @contextmanager
-def server(store: Path) -> Iterator[Running]:
+def server(store: Path, *more: object) -> Iterator[Running]:
     """Run the real server for a while."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     started = time.perf_counter()
     options = ["--model-store", str(store), "--device", "cpu", "--port", str(port)]
+    options += map(str, more)
     with subprocess.Popen([*WSCXR, "serve", *options], stderr=subprocess.DEVNULL) as process:
         try:
             while not ready(port):

@@ -6,6 +6,7 @@
 
 import logging
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,10 +23,11 @@ from service.http.connections import limited_protocol
 from service.http.docs import install_docs
 from service.http.limits import BodyLimitMiddleware, keep_uploads_in_memory
 from service.http.problems import install_problem_handlers
-from service.http.sessions import Sessions
+from service.http.sessions import LIFETIME_S, MOST_SESSIONS, Sessions
 from service.logs import configure_logging
 from service.prometheus import Metrics
 from service.records import open_recorder
+from service.stores import LocalStore, Stores
 from service.web.page import install_page
 from wscxr import __version__
 from wscxr.errors import ConfigError
@@ -51,6 +53,9 @@ Longer than load balancers keep theirs (60 s at most of them): where the server 
 next request may be on its way already, and is lost.
 """
 
+_JOBS, _JOBS_KEPT_S = 1000, 3600
+"""How many jobs are remembered, and for how long, in seconds."""
+
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -59,8 +64,20 @@ def stop_process() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
+def local_stores(settings: "Settings") -> Stores:
+    """The stores of an app that is served by this process alone."""
+    return {
+        "maps": LocalStore(settings.map_cache_bytes, settings.map_ttl_s, len),
+        "sessions": LocalStore(MOST_SESSIONS, LIFETIME_S),
+        "jobs": LocalStore(_JOBS, _JOBS_KEPT_S),
+    }
+
+
 def create_app(
-    settings: "Settings | None" = None, *, stop: Callable[[], None] = stop_process
+    settings: "Settings | None" = None,
+    *,
+    stores: Stores | None = None,
+    stop: Callable[[], None] = stop_process,
 ) -> FastAPI:
     """Put the app together; models are loaded when a server starts it.
 
@@ -68,6 +85,9 @@ def create_app(
     ----------
     settings
         Read from the environment when not given.
+    stores
+        What is kept between requests by several workers, which take no connection before their
+        models are loaded; by default this process serves alone.
     stop
         Called when the models cannot be loaded, after the reason was logged.
 
@@ -100,13 +120,15 @@ def create_app(
     from service.settings import Settings
 
     settings = settings or Settings()
+    alone = stores is None
+    stores = stores or local_stores(settings)
     metrics = Metrics()
     recorder = open_recorder(settings, metrics)
     registry = Registry(settings, metrics, stop, recorder)
     promoter = Promoter(settings, registry)
-    jobs = studies.StudyJobs(settings)
+    jobs = studies.StudyJobs(settings, stores["jobs"])
     authenticator = Authenticator(settings.key, settings.api_keys_file)
-    sessions = Sessions()
+    sessions = Sessions(stores["sessions"])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -114,6 +136,8 @@ def create_app(
             recorder.start()
         registry.start()
         promoter.start()
+        if not alone:
+            await registry.loaded()  # until then, others get what arrives
         yield
         await promoter.close()
         await jobs.close()
@@ -143,7 +167,7 @@ def create_app(
     app.state.recorder = recorder
     app.state.jobs = jobs
     app.state.originals = Originals(settings, recorder, jobs.pacs)
-    app.state.maps = maps.MapCache(settings.map_cache_bytes, settings.map_ttl_s)
+    app.state.maps = maps.MapCache(stores["maps"])
     install_problem_handlers(app)
     install_docs(app)
     if settings.page:
@@ -209,6 +233,42 @@ def serve(settings: "Settings") -> None:
     configure_logging(settings.log_level)
     if not settings.needs_key and settings.host not in _LOOPBACK:
         logger.warning("no API key is set: whoever reaches this host can use the service")
+    if settings.workers > 1:
+        from service.supervisor import Supervisor
+
+        Supervisor(settings).run()
+    else:
+        _serve(settings, None, [])
+
+
+def serve_worker(settings: "Settings", stores: Stores) -> None:
+    """Serve as one of several processes on a port; errors as `serve`."""
+    configure_process()
+    configure_logging(settings.log_level)
+    with bound(settings.host, settings.port) as listener:
+        _serve(settings, stores, [listener])
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at an address that several processes listen on; it does not listen yet.
+
+    Raises
+    ------
+    SystemExit
+        With code 1 where the address cannot be had; the log has the reason.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        logger.critical("the port cannot be had", extra={"reason": error.strerror})
+        raise SystemExit(1) from None
+    return listener
+
+
+def _serve(settings: "Settings", stores: Stores | None, sockets: list[socket.socket]) -> None:
     failed = False
 
     def stop() -> None:
@@ -216,12 +276,13 @@ def serve(settings: "Settings") -> None:
         failed = True
         server.should_exit = True
 
-    server = uvicorn.Server(server_config(create_app(settings, stop=stop), settings))
+    app = create_app(settings, stores=stores, stop=stop)
+    server = uvicorn.Server(server_config(app, settings))
     # Once the work is done uvicorn raises SIGTERM again, whose default action would end a clean
     # stop with exit code 143. Only the main thread may set handlers.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _exit_cleanly)
-    server.run()
+    server.run(sockets or None)
     if failed:
         raise SystemExit(1)
 

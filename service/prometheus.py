@@ -1,6 +1,9 @@
 """The Prometheus metrics of the service."""
 
-from collections.abc import Callable, Sequence
+import operator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -8,10 +11,12 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Info,
     ProcessCollector,
     generate_latest,
+    multiprocess,
 )
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from wscxr.bundle.identity import ModelIdentity
 
@@ -50,6 +55,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._shared = None if folder is None else Path(folder)
         ProcessCollector(registry=self._registry)
         self.requests = Counter(
             "wscxr_requests",
@@ -86,18 +93,38 @@ class Metrics:
         self.encode = self._stage("encode", "Drawing and compressing an anomaly map.")
         self.batch_size = self._histogram("batch_size", "Images computed at once.", _SIZES)
         self._queue_depth = Gauge(
-            "wscxr_queue_depth", "Images that wait for a batch.", ["model"], registry=self._registry
+            "wscxr_queue_depth",
+            "Images that wait for a batch.",
+            ["model"],
+            multiprocess_mode="livesum",
+            registry=self._registry,
         )
-        self._model = Info("wscxr_model", "Served bundles.", ["model"], registry=self._registry)
+        self._served: dict[str, ModelIdentity] = {}
+        # Not an Info, which processes cannot share; it reads the same.
+        self._model = Gauge(
+            "wscxr_model_info",
+            "Served bundles.",
+            ["model", "version", "sha256"],
+            multiprocess_mode="livemax",
+            registry=self._registry,
+        )
 
     def watch_records(self) -> "RecordMetrics":
         """Show the state of the record, where there is one."""
         return RecordMetrics(self._registry)
 
-    def watch_model(self, model: ModelIdentity, queue_depth: Callable[[], int]) -> None:
-        """Show which bundle is served, and the length of its queue."""
-        self._model.labels(model.name).info({"version": model.version, "sha256": model.sha256})
-        self._queue_depth.labels(model.name).set_function(queue_depth)
+    def watch_model(self, model: ModelIdentity) -> None:
+        """Show which bundle is served; that which was served by this name before has 0 from now."""
+        former = self._served.get(model.name)
+        if former is not None:
+            self._model.labels(former.name, former.version, former.sha256).set(0)
+        self._served[model.name] = model
+        self._model.labels(model.name, model.version, model.sha256).set(1)
+        self.set_queue_depth(model.name, 0)
+
+    def set_queue_depth(self, model: str, depth: int) -> None:
+        """Show how many images wait for a batch."""
+        self._queue_depth.labels(model).set(depth)
 
     def observe(self, prediction: "Prediction", calibration: "Calibration") -> None:
         """Count what a model says of an image that it answers."""
@@ -110,8 +137,13 @@ class Metrics:
             self.out_of_distribution.labels(name).inc()
 
     def exposition(self) -> bytes:
-        """Write all values in Prometheus' text format."""
-        return generate_latest(self._registry)
+        """Write all values in Prometheus' text format, those of all workers added up."""
+        if self._shared is None:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, str(self._shared))
+        registry.register(_Processes(self._shared))
+        return generate_latest(registry)
 
     def _stage(self, name: str, documentation: str) -> Histogram:
         return self._histogram(f"{name}_seconds", documentation, _SECONDS)
@@ -152,14 +184,49 @@ class RecordMetrics:
             registry=registry,
         )
         self.waiting = Gauge(
-            "wscxr_records_waiting", "Analyses that wait to be recorded.", registry=registry
+            "wscxr_records_waiting",
+            "Analyses that wait to be recorded.",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
         self.healthy = Gauge(
-            "wscxr_records_healthy", "1 while the record can be written, else 0.", registry=registry
+            "wscxr_records_healthy",
+            "1 while the record can be written, else 0.",
+            multiprocess_mode="livemin",
+            registry=registry,
         )
         self.drift = Gauge(
             "wscxr_drift_warnings",
             "Warnings of drift in this week; see GET /v1/drift.",
             ["model"],
+            multiprocess_mode="livemax",
             registry=registry,
         )
+
+
+class _Processes(Collector):
+    """Processor time, memory and descriptors of all workers that live, added up."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        """See `prometheus_client.registry.Collector.collect`."""
+        total: dict[str, Metric] = {}
+        # Files of this kind go when their process does.
+        for file in self._folder.glob("gauge_livesum_*.db"):
+            pid = int(file.stem.rpartition("_")[2])
+            for family in ProcessCollector(pid=lambda: pid, registry=None).collect():  # noqa: B023 - called here
+                if family.name not in total:
+                    total[family.name] = family
+                    continue
+                kept = total[family.name]
+                kept.samples = [
+                    each._replace(value=_join(family.name)(each.value, other.value))
+                    for each, other in zip(kept.samples, family.samples, strict=True)
+                ]
+        yield from total.values()
+
+
+def _join(name: str) -> Callable[[float, float], float]:
+    return min if name.endswith(("start_time_seconds", "max_fds")) else operator.add

@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes any free one.")
+    workers: PositiveInt = Field(
+        default=1,
+        le=256,
+        description="Processes that share the port, each with its own models and limits (Linux).",
+    )
     # On a CPU larger batches are no faster, and cost 60 MB of memory for each image more.
     max_batch: PositiveInt = Field(
         default=4, description="Most images computed at once; more pays off on a GPU."

@@ -3,12 +3,12 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from cachetools import TTLCache
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from service.errors import KEY_ERRORS, InvalidRequest, MapNotFound, MapTooLarge
 from service.http.problems import problems
+from service.stores import Store
 
 router = APIRouter(tags=["maps"])
 
@@ -22,18 +22,14 @@ PNG_ANSWER: dict[str, Any] = {
 class MapCache:
     """PNGs by the id of their result; the oldest give way when memory runs out.
 
-    Used from the event loop alone, so no lock is needed.
-
     Parameters
     ----------
-    max_bytes
-        Memory for all of them, in bytes.
-    ttl_s
-        How long one is kept, in seconds.
+    store
+        Where they are kept; its size is in bytes.
     """
 
-    def __init__(self, max_bytes: int, ttl_s: float) -> None:
-        self._pngs: TTLCache[UUID, bytes] = TTLCache(max_bytes, ttl_s, getsizeof=len)
+    def __init__(self, store: Store) -> None:
+        self._pngs = store
 
     def put(self, result_id: UUID, png: bytes) -> None:
         """Keep a map.
@@ -43,10 +39,8 @@ class MapCache:
         MapTooLarge
             It is larger than the whole cache.
         """
-        try:
-            self._pngs[result_id] = png
-        except ValueError:
-            raise MapTooLarge from None
+        if not self._pngs.put(str(result_id), png):
+            raise MapTooLarge
 
     def get(self, result_id: UUID) -> bytes:
         """Look up a map.
@@ -56,10 +50,10 @@ class MapCache:
         MapNotFound
             It is not there, or not any more.
         """
-        try:
-            return self._pngs[result_id]
-        except KeyError:
-            raise MapNotFound from None
+        png = self._pngs.get(str(result_id))
+        if png is None:
+            raise MapNotFound
+        return png
 
 
 async def get_maps(request: Request) -> MapCache:

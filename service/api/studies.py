@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID, uuid4
 
-from cachetools import TTLCache
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -26,6 +25,7 @@ from service.scoring.analyser import PipelineAnalyser
 from service.scoring.auto import AutoPipeline
 from service.scoring.pipeline import Pipeline
 from service.settings import Settings
+from service.stores import Store
 from wscxr.errors import WscxrError
 from wscxr.options import validated
 
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["pacs"])
 
 _AT_ONCE = 16
-_KEPT, _KEPT_S = 1000, 3600
 
 
 class JobInstance(BaseModel):
@@ -66,6 +65,11 @@ class StudyJobs:
 
     The settings of the PACS are ``WSCXR_PACS_...`` variables.
 
+    Parameters
+    ----------
+    store
+        Where the jobs are kept.
+
     Attributes
     ----------
     pacs
@@ -77,11 +81,11 @@ class StudyJobs:
         The settings of the PACS cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self.pacs = _pacs_settings()
         self._running: dict[UUID, asyncio.Task[None]] = {}
-        self._ended: TTLCache[UUID, Job] = TTLCache(_KEPT, _KEPT_S)
+        self._jobs = store
 
     def start(self, study: str, pipeline: Pipeline | AutoPipeline, caller: str) -> Job:
         """Start the analysis of a study.
@@ -99,6 +103,7 @@ class StudyJobs:
             raise QueueFull
         job = uuid4()
         analyser = PipelineAnalyser(pipeline, self._settings, caller)
+        self._keep(Job(id=job, status="running"))
         self._running[job] = asyncio.create_task(self._run(job, self.pacs, study, analyser))
         return self.get(job)
 
@@ -110,12 +115,10 @@ class StudyJobs:
         JobNotFound
             No job has that id.
         """
-        if job in self._running:
-            return Job(id=job, status="running")
-        ended: Job | None = self._ended.get(job)
-        if ended is None:
+        kept = self._jobs.get(str(job))
+        if kept is None:
             raise JobNotFound
-        return ended
+        return Job.model_validate_json(kept)
 
     async def wait(self, job: UUID) -> Job:
         """Wait until a job ends; when this is cancelled, the job goes on."""
@@ -148,14 +151,17 @@ class StudyJobs:
             ]
             failed = any(instance.outcome == "failed" for instance in instances)
             status: Literal["failed", "done"] = "failed" if failed else "done"
-            self._ended[job] = Job(id=job, status=status, instances=instances)
+            self._keep(Job(id=job, status=status, instances=instances))
         except WscxrError as error:
-            self._ended[job] = Job(id=job, status="failed", code=error.code)
+            self._keep(Job(id=job, status="failed", code=error.code))
         except Exception:
             logger.exception("job failed", extra={"job": str(job)})
-            self._ended[job] = Job(id=job, status="failed", code=InternalError.code)
+            self._keep(Job(id=job, status="failed", code=InternalError.code))
         finally:
             del self._running[job]
+
+    def _keep(self, job: Job) -> None:
+        self._jobs.put(str(job.id), job.model_dump_json().encode())
 
 
 def _pacs_settings() -> "PacsSettings | None":

@@ -114,7 +114,6 @@ class Recorder:
         self._failure: ServiceError | None = None
         self._probed = False
         self._thread = threading.Thread(target=self._run, name="records", daemon=True)
-        metrics.waiting.set_function(lambda: len(self._entries))
         metrics.healthy.set(1)
 
     def start(self) -> None:
@@ -167,6 +166,7 @@ class Recorder:
             entry = _Entry(values, data, draw_map)
             self._entries.append(entry)
             self._picture_bytes += entry.size
+            self._metrics.waiting.set(len(self._entries))
             self._changed.notify()
 
     def image(self, analysis: UUID) -> bytes:
@@ -237,6 +237,7 @@ class Recorder:
         with self._changed:
             for _ in batch:
                 self._picture_bytes -= self._entries.popleft().size
+            self._metrics.waiting.set(len(self._entries))
         self._metrics.written.inc(len(batch))
 
     def _keep(self, entry: _Entry) -> None:

@@ -152,6 +152,7 @@ class Batcher:
         entry = _Entry(image, asyncio.get_running_loop().create_future())
         self._unanswered.add(entry.scored)
         self._queue.append(entry)
+        self._metrics.set_queue_depth(self._model, len(self._queue))
         self.settle(ticket)
         try:
             return await entry.scored
@@ -198,6 +199,7 @@ class Batcher:
                 # Done means cancelled: the client has gone or the deadline has passed.
                 if not entry.scored.done():
                     batch.append(entry)
+            self._metrics.set_queue_depth(self._model, len(self._queue))
             if batch:
                 return batch
 

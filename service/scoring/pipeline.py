@@ -79,7 +79,7 @@ class Pipeline:
             max_wait_s=settings.max_wait_ms / 1000,
             capacity=settings.queue_size,
         )
-        metrics.watch_model(bundle.identity, lambda: self.batcher.depth)
+        metrics.watch_model(bundle.identity)
 
     async def analyse(
         self,

@@ -4,12 +4,13 @@ import pytest
 
 from service.api.maps import MapCache
 from service.errors import MapNotFound, MapTooLarge
+from service.stores import LocalStore
 
 A, B = UUID(int=1), UUID(int=2)
 
 
 def test_the_oldest_gives_way() -> None:
-    maps = MapCache(max_bytes=10, ttl_s=60)
+    maps = MapCache(LocalStore(10, 60, len))
     maps.put(A, b"123456")
     assert maps.get(A) == b"123456"
     maps.put(B, b"123456")
@@ -20,4 +21,4 @@ def test_the_oldest_gives_way() -> None:
 
 def test_a_map_larger_than_the_cache() -> None:
     with pytest.raises(MapTooLarge):
-        MapCache(max_bytes=2, ttl_s=60).put(A, b"123")
+        MapCache(LocalStore(2, 60, len)).put(A, b"123")
