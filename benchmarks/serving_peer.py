@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import litserve
+from fastapi import Request
 
 from wscxr.process import configure_process
 
@@ -21,11 +22,12 @@ class Peer(litserve.LitAPI):
 
         self.bundle = Bundle.load(shipped.model_store() / shipped.BUNDLE, device)
 
-    def decode_request(self, request: Any) -> Any:
-        """Decode the upload to a model input."""
+    def decode_request(self, request: Request) -> Any:
+        """Decode the upload to a model input; LitServe hands the form over."""
         from wscxr.imaging import read_radiograph
 
-        data = request["file"].file.read()
+        form: Any = request
+        data = form["file"].file.read()
         return self.bundle.prepare(read_radiograph(data, side=self.bundle.view_side))
 
     def predict(self, x: Any) -> Any:
