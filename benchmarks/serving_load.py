@@ -12,6 +12,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -256,7 +257,8 @@ def peer(workers: int) -> Iterator[tuple[int, int]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "benchmarks.serving_peer", str(port), str(workers)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    # Its processes outlive the first one, so that they are ended as a group.
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             while not ready(port):
                 if process.poll() is not None:
@@ -264,7 +266,7 @@ def peer(workers: int) -> Iterator[tuple[int, int]]:
                 time.sleep(0.1)
             yield process.pid, port
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":
