@@ -155,7 +155,7 @@ class ModelPinned(ServiceError):
 
 
 class PromotionFailed(ServiceError):
-    """The new version cannot be used, or the model store not be written; the old one stays."""
+    """The new version cannot be used, or the model store cannot be written; the old one stays."""
 
     code = "promotion_failed"
     status = 409

@@ -1,8 +1,9 @@
-"""What is loaded."""
+"""What is loaded, which other versions there are, and taking one of them into use."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Path, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.dependencies import RegistryDep
@@ -22,6 +23,8 @@ from service.http.auth import require_role
 from service.http.problems import problems
 from service.scoring.promotion import Promoter
 from service.scoring.registry import Registry
+from service.scoring.versions import StoredVersion, stored_versions
+from service.settings import Settings
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.bundle.manifest import Population
@@ -188,6 +191,81 @@ async def read_model(
     """One loaded bundle, with its model card."""
     bundle = registry.get(name).bundle
     return ModelDetail(**dict(ModelSummary.of(bundle, registry)), card=bundle.card)
+
+
+class VersionError(BaseModel):
+    """Why a version cannot be taken into use."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str = Field(description="Stable code of the error.")
+    summary: str = Field(description="What the code means, in one sentence.")
+
+
+class ModelVersion(BaseModel):
+    """A version of a model in the model store."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str = Field(description="Its name in the model store.")
+    sha256: str | None = Field(
+        description="SHA-256 of its manifest; null where that cannot be used."
+    )
+    in_use: bool = Field(description="Whether it is the one that answers.")
+    training: TrainingFacts | None = Field(
+        description="How it was trained; null where its manifest cannot be used."
+    )
+    error: VersionError | None = Field(
+        description="Why it cannot be taken into use; null where manifest and signature are sound. "
+        "The other files are verified when it is promoted."
+    )
+
+    @classmethod
+    def of(cls, stored: StoredVersion, answering: ModelIdentity) -> "ModelVersion":
+        """Describe a stored version, beside the identity of the bundle that answers."""
+        manifest, error = stored.manifest, stored.error
+        # A folder whose content was replaced since is not what answers.
+        same = manifest is None or manifest.sha256 == answering.sha256
+        return cls(
+            version=stored.version,
+            sha256=None if manifest is None else manifest.sha256,
+            in_use=stored.version == answering.version and same,
+            training=None if manifest is None else TrainingFacts.model_validate(manifest.training),
+            error=None if error is None else VersionError(code=error.code, summary=error.summary),
+        )
+
+
+class ModelVersions(BaseModel):
+    """The versions of a served model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    in_use: ModelIdentity = Field(description="The bundle that answers.")
+    versions: list[ModelVersion] = Field(
+        description="What the model store holds of the model, latest first."
+    )
+
+
+@router.get(
+    "/v1/models/{name}/versions",
+    responses=problems(*KEY_ERRORS, ModelNotFound, InvalidRequest, NotReady, ShuttingDown),
+)
+async def list_versions(
+    request: Request,
+    registry: RegistryDep,
+    name: Annotated[str, Path(description="Name of the model.")],
+) -> ModelVersions:
+    """The versions that the model store holds of a served model, by their manifests.
+
+    No weights are read. A version that cannot be used is listed with the code of its error.
+    """
+    # The folder is that of the served model: nothing that was sent becomes part of a path.
+    answering = registry.get(name).bundle.identity
+    settings: Settings = request.app.state.settings
+    folder = settings.model_store / answering.name
+    stored = await run_in_threadpool(stored_versions, folder, settings.trusted_keys)
+    versions = [ModelVersion.of(each, answering) for each in stored]
+    return ModelVersions(in_use=answering, versions=versions)
 
 
 class Promotion(BaseModel):

@@ -66,12 +66,13 @@ class Promoter:
             except WscxrError as error:
                 self._log(name, error)
                 raise PromotionFailed(
-                    f"the new version cannot be used ({error.code}); the old one stays"
+                    f"the old version stays; the new one cannot be used ({error.code}): "
+                    f"{error.summary}"
                 ) from None
             except OSError as error:
                 logger.error("promotion failed", extra={"model": name, "reason": error.strerror})
                 raise PromotionFailed(
-                    "the model store cannot be written; the old version stays"
+                    "the old version stays; the model store cannot be read or written"
                 ) from None
 
     @property

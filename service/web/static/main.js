@@ -53,7 +53,7 @@ const session = await askSession();
 /** @type {import("./places.js").Place[]} */
 const places = [
   { name: "reading", content: null },
-  { name: "models", content: modelsPage },
+  { name: "models", content: modelsPage(session.role) },
 ];
 if (session.records) {
   const worklist = new Worklist();

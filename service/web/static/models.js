@@ -5,6 +5,7 @@ import { el } from "./dom.js";
 
 /** @type {Promise<any[]> | null} */
 let asked = null;
+const changes = new EventTarget();
 
 /** @returns {Promise<any[]>} The loaded models, by name. */
 export function servedModels() {
@@ -13,6 +14,12 @@ export function servedModels() {
     asked = null;
   });
   return asked;
+}
+
+/** Have them asked for again, as another version is in use. */
+export function forgetModels() {
+  asked = null;
+  changes.dispatchEvent(new Event("change"));
 }
 
 /**
@@ -27,13 +34,18 @@ export async function calibrationSize({ sha256 }) {
 /** @returns {HTMLSelectElement} The model to ask; hidden where there is no choice. */
 export function modelChoice() {
   const select = el("select", { "aria-label": "Model for new files", hidden: true });
-  servedModels().then((models) => {
+  const fill = async () => {
+    const models = await servedModels();
+    const chosen = select.value;
     select.hidden = models.length < 2;
-    select.append(
+    select.replaceChildren(
       el("option", { value: "" }, "Default model"),
       el("option", { value: "auto" }, "The model that fits each image"),
       ...models.map(({ name, version }) => el("option", { value: name }, `${name} ${version}`)),
     );
-  });
+    select.value = chosen;
+  };
+  changes.addEventListener("change", fill);
+  fill();
   return select;
 }

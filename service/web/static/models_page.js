@@ -1,16 +1,17 @@
-/** The models that are served, and the card of one of them. */
+/** The models that are served; the versions and the card of one of them. */
 
 import { Problem, askJson } from "./api.js";
 import { el } from "./dom.js";
 import { servedModels } from "./models.js";
+import { Versions } from "./models_versions.js";
 import { brief } from "./words.js";
 
 /**
- * @param {string[]} rest The name of a model, or nothing.
- * @returns {Promise<Node[]>}
+ * @param {"reader" | "admin"} role Of the caller.
+ * @returns {(rest: string[]) => Promise<Node[]>} The page, by the name of a model or of none.
  */
-export async function modelsPage([name]) {
-  return name ? card(name) : list();
+export function modelsPage(role) {
+  return async ([name]) => (name ? one(name, role) : list());
 }
 
 async function list() {
@@ -45,14 +46,27 @@ async function list() {
   ];
 }
 
-/** @param {string} name */
-async function card(name) {
-  const model = await askJson(`v1/models/${encodeURIComponent(name)}`);
+/**
+ * @param {string} name
+ * @param {"reader" | "admin"} role
+ */
+async function one(name, role) {
+  const title = el("h2");
+  const card = el("pre", { class: "card", tabindex: 0, role: "region", "aria-label": "Model card" });
+  const show = async () => {
+    const model = await askJson(`v1/models/${encodeURIComponent(name)}`);
+    title.textContent = `${model.name} ${model.version}`;
+    card.textContent = model.card;
+  };
+  await show();
+  const versions = new Versions(name, role, show);
+  await versions.load();
   return [
     el("p", {}, el("a", { href: "#models" }, "All models")),
-    el("h2", {}, `${model.name} ${model.version}`),
+    title,
+    versions.element,
     ...(await reviewed(name)),
-    el("pre", { class: "card", tabindex: 0, role: "region", "aria-label": "Model card" }, model.card),
+    card,
   ];
 }
 
