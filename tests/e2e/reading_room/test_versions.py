@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from service.http.keys import new_key
-from tests.e2e.reading_room.room import Room, accessible, no_wider_than
+from tests.e2e.reading_room.room import PATIENCE_MS, Room, accessible, no_wider_than
 from tests.service.serving import make_settings, running
 
 
@@ -46,7 +46,9 @@ def button(page: Page, version: str) -> Locator:
 
 def go_to_the_model(page: Page) -> None:
     page.get_by_role("link", name="Models").click()
-    page.get_by_role("link", name="coloured").click()
+    # The result that was open has a link of that name, too.
+    page.locator("#page").get_by_role("link", name="coloured").click()
+    expect(row(page, "1")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def take(page: Page, version: str, instead_of: str) -> None:
@@ -62,6 +64,9 @@ def take(page: Page, version: str, instead_of: str) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
+    # Until the service has answered, nothing can be taken into use.
+    expect(button(page, "3")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.get_by_role("status")).not_to_contain_text("Loading", timeout=PATIENCE_MS)
 
 
 def check_answer(room: Room, chest: Path, version: str) -> None:
@@ -69,7 +74,8 @@ def check_answer(room: Room, chest: Path, version: str) -> None:
     room.page.get_by_role("link", name="Reading").click()
     room.choose(chest)
     room.page.locator(".item").last.click()
-    expect(room.page.locator("#result .model a")).to_have_text(f"coloured {version}")
+    named = room.page.locator("#result .model a")
+    expect(named).to_have_text(f"coloured {version}", timeout=PATIENCE_MS)
     go_to_the_model(room.page)
 
 
