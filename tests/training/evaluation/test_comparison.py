@@ -104,9 +104,9 @@ def test_a_single_abnormal_patient_says_nothing() -> None:
 
 
 @pytest.fixture(scope="module")
-def newer(phantoms: Path, trained: Path) -> Path:
-    """Version 2 of `trained`: one anomaly image more, and another seed."""
-    out = trained.parent.parent / "compared" / "2"
+def newer(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As version 2 of `trained`: one anomaly image more, and another seed."""
+    out = tmp_path_factory.mktemp("newer_store") / "compared" / "2"
     samples = load_samples(phantoms / "normal", phantoms / "abnormal", None, split="train")
     train(samples, tiny_config(k=4, seed=3, false_alarm_rate=0.4), out, CPU)
     return out
