@@ -14,7 +14,9 @@ from training.data.features import (
     lungs_of,
     preparation_of,
 )
-from training.data.samples import Label, Sample, read_rows
+from training.data.samples import Label, Sample, patient_groups, read_rows
+from training.data.splits import TrainSplit
+from training.learn import Learned, learn
 from wscxr.engines import Engine, Network, open_engine
 from wscxr.model.backbone import build_backbone
 from wscxr.model.features import feature_blueprint
@@ -66,3 +68,15 @@ class Features:
     def __call__(self, samples: Sequence[Sample]) -> FeatureSet:
         """The features of some images, in their order."""
         return self._all.pick([self._places[sample.path] for sample in samples])
+
+    def learn(self, config: TrainConfig, split: TrainSplit) -> Learned:
+        """What a training run with these settings learns from these images."""
+        normal, aside, anomaly = map(self, (split.normal, split.calibration, split.anomaly))
+        return learn(
+            config,
+            (normal, aside, anomaly, anomaly[:0]),
+            (patient_groups(split.normal), patient_groups(split.anomaly)),
+            self.network,
+            self.engine,
+            CPU,
+        )

@@ -21,12 +21,12 @@ from rich.progress import track
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 
-from benchmarks.images import CPU, Features, nih_samples
+from benchmarks.images import Features, nih_samples
 from training.config import TrainConfig, resolve_config
 from training.data.features import FeatureSet
 from training.data.samples import Label, Sample, patient_groups
 from training.data.splits import draw_split
-from training.learn import Learned, learn
+from training.learn import Learned
 
 KS = (2, 16, 48)
 GROUPS_AT = 16
@@ -88,17 +88,8 @@ def measure(
     kept, held_out = next(splitter.split(samples, groups=patient_groups(samples)))
     split = draw_split([samples[i] for i in kept], config)
     test = [samples[i] for i in held_out]
-    normal, aside, anomaly, seen = map(
-        features, (split.normal, split.calibration, split.anomaly, test)
-    )
-    learned = learn(
-        config,
-        (normal, aside, anomaly, anomaly[:0]),
-        (patient_groups(split.normal), patient_groups(split.anomaly)),
-        features.network,
-        features.engine,
-        CPU,
-    )
+    seen = features(test)
+    learned = features.learn(config, split)
     scores = learned.scores(seen).astype(np.float64)
     abnormal = np.array([sample.label is Label.ABNORMAL for sample in test])
     above = scores > learned.calibration.threshold

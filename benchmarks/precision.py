@@ -30,7 +30,7 @@ ABNORMAL = ("abnormal", "pneumonia")
 
 
 @dataclass(frozen=True)
-class Change:
+class ScoreChange:
     """How one engine's answers differ from those of PyTorch in float32.
 
     Attributes
@@ -102,7 +102,7 @@ def compare(
     reference: NDArray[np.float64],
     found: NDArray[np.float64],
     threshold: float,
-) -> Change:
+) -> ScoreChange:
     """Compare scores of the same images.
 
     Parameters
@@ -114,7 +114,7 @@ def compare(
     threshold
         Scores above it are called abnormal.
     """
-    return Change(
+    return ScoreChange(
         auroc=100 * float(roc_auc_score(abnormal, found) - roc_auc_score(abnormal, reference)),
         decisions=1000 * float(((found > threshold) != (reference > threshold)).mean()),
         score=float(np.abs(found - reference).max()),

@@ -40,7 +40,7 @@ SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Load:
+class UnderLoad:
     """What ``ab`` saw, and what the server took."""
 
     per_s: float
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(at_rates)
 
 
-def add(table: Table, what: str, name: str, many: Load, one: Load, bare: float) -> None:
+def add(table: Table, what: str, name: str, many: UnderLoad, one: UnderLoad, bare: float) -> None:
     """Add one row."""
     table.add_row(
         what,
@@ -141,7 +141,7 @@ def bare_ms(data: bytes) -> tuple[float, float]:
     )
 
 
-def measure(pid: int, port: int, data: bytes) -> tuple[Load, Load]:
+def measure(pid: int, port: int, data: bytes) -> tuple[UnderLoad, UnderLoad]:
     """Many clients, and one."""
     ab(pid, port, data, CLIENTS, 5 * CLIENTS)
     probe = ab(pid, port, data, CLIENTS, 10 * CLIENTS)
@@ -149,7 +149,7 @@ def measure(pid: int, port: int, data: bytes) -> tuple[Load, Load]:
     return many, ab(pid, port, data, 1, max(100, int(SECONDS / 2 * probe.per_s)))
 
 
-def ab(pid: int, port: int, data: bytes, clients: int, requests: int) -> Load:
+def ab(pid: int, port: int, data: bytes, clients: int, requests: int) -> UnderLoad:
     """Post a file so many times."""
     with tempfile.NamedTemporaryFile() as body:
         body.write(form(data))
@@ -171,7 +171,7 @@ def ab(pid: int, port: int, data: bytes, clients: int, requests: int) -> Load:
         found = re.search(pattern, done)
         return float(found[1]) if found else 0.0
 
-    return Load(
+    return UnderLoad(
         per_s=number(r"Requests per second:\s+([\d.]+)"),
         median_ms=number(r"50%\s+(\d+)"),
         p99_ms=number(r"99%\s+(\d+)"),

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 
-from benchmarks.images import CPU, Features, nih_samples
+from benchmarks.images import Features, nih_samples
 from training.config import TrainConfig, resolve_config
 from training.data.images import open_radiograph
 from training.data.samples import Label, Sample, find_samples, patient_groups, with_label
 from training.data.splits import TrainSplit, draw_split
 from training.evaluation.confounders import check_confounders, trivial_features
-from training.learn import Learned, learn
+from training.learn import Learned
 from training.paper.dataset import patients_held_out
 
 ROUNDS = 5
@@ -132,7 +132,7 @@ def patients(samples: Sequence[Sample]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Found:
+class AfterRound:
     """What was measured after a round; rates are fractions.
 
     Attributes
@@ -172,27 +172,19 @@ def rounds(
     features: Features,
     config: TrainConfig,
     choose: Choose,
-) -> Iterator[Found]:
+) -> Iterator[AfterRound]:
     """Teach a detector round by round; yields what it is worth before the first and after each."""
     rng = np.random.default_rng(config.seed)
     split = drawn.split
     abnormal = np.array([sample.label is Label.ABNORMAL for sample in site.test])
     test = features(site.test)
 
-    def taught() -> tuple[Learned, Found]:
-        normal, aside, anomaly = map(features, (split.normal, split.calibration, split.anomaly))
-        learned = learn(
-            config,
-            (normal, aside, anomaly, anomaly[:0]),
-            (patient_groups(split.normal), patient_groups(split.anomaly)),
-            features.network,
-            features.engine,
-            CPU,
-        )
+    def taught() -> tuple[Learned, AfterRound]:
+        learned = features.learn(config, split)
         scores = learned.scores(test)
         alarms = scores[~abnormal] > learned.calibration.threshold
         auroc = float(roc_auc_score(abnormal, scores))
-        return learned, Found(len(split.anomaly), auroc, float(alarms.mean()))
+        return learned, AfterRound(len(split.anomaly), auroc, float(alarms.mean()))
 
     learned, found = taught()
     yield found

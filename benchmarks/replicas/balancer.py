@@ -84,7 +84,7 @@ def balancer(port: int, *, retries: int) -> Iterator[Balancer]:
     with tempfile.TemporaryDirectory() as folder:
         control, config = Path(folder) / "control", Path(folder) / "haproxy.cfg"
         config.write_text(_CONFIG.format(socket=control, port=port, retries=retries, slots=_SLOTS))
-        process = subprocess.Popen(["haproxy", "-f", str(config), "-db"])  # noqa: S607
+        process = subprocess.Popen(["haproxy", "-f", str(config), "-db"])  # noqa: S607 - the one on PATH
         try:
             while not control.exists():
                 if process.poll() is not None:

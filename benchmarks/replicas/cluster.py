@@ -189,7 +189,7 @@ class Cluster:
             "host",
             "--read-only",
         ]
-        command += ["--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # noqa: S108
+        command += ["--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # noqa: S108 - inside the container
         command += [f"--env={name}={value}" for name, value in settings.items()]
         return Replica(subprocess.Popen([*command, self.image]), port, container)
 

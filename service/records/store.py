@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Select, and_, delete, or_, select
+from sqlalchemy.orm import Session
 
 from service.errors import AnalysisNotFound, InvalidRequest, ReviewConflict
 from service.records.database import Database
@@ -21,7 +21,7 @@ from service.records.record import (
     Review,
     Source,
 )
-from service.records.tables import AnalysisRow, ReviewRow
+from service.records.tables import AnalysisRow, ReviewRow, latest_review
 from wscxr.bundle.identity import ModelIdentity
 from wscxr.model.calibration import Decision
 
@@ -214,15 +214,7 @@ def _in_use(session: Session, names: Iterable[str]) -> set[str]:
 
 
 def _with_review() -> Select[AnalysisRow, ReviewRow | None]:
-    later = aliased(ReviewRow)
-    newest = (
-        select(func.max(later.revision))
-        .where(later.analysis_id == AnalysisRow.id)
-        .correlate(AnalysisRow)
-        .scalar_subquery()
-    )
-    latest = and_(ReviewRow.analysis_id == AnalysisRow.id, ReviewRow.revision == newest)
-    return select(AnalysisRow, ReviewRow).outerjoin(ReviewRow, latest)
+    return select(AnalysisRow, ReviewRow).outerjoin(ReviewRow, latest_review())
 
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:

@@ -2,8 +2,22 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, ForeignKey, Index, Integer, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    and_,
+    func,
+    select,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 Serial = BigInteger().with_variant(Integer, "sqlite")
@@ -136,3 +150,15 @@ class LedgerRow(Base):
     digest: Mapped[str] = mapped_column(Text)
     covers: Mapped[list[int] | None] = mapped_column(JSON)
     link: Mapped[str] = mapped_column(Text)
+
+
+def latest_review() -> ColumnElement[bool]:
+    """The condition that joins an analysis with its latest review."""
+    later = aliased(ReviewRow)
+    newest = (
+        select(func.max(later.revision))
+        .where(later.analysis_id == AnalysisRow.id)
+        .correlate(AnalysisRow)
+        .scalar_subquery()
+    )
+    return and_(ReviewRow.analysis_id == AnalysisRow.id, ReviewRow.revision == newest)

@@ -7,23 +7,12 @@ import pytest
 import torch
 
 from tests.helpers import CPU, one_line_error, run_cli
-from tests.wscxr.test_cli import QUICK
+from tests.wscxr.test_cli import QUICK, SMALL
 from wscxr.anatomy import LungNetwork
 from wscxr.bundle.bundle import Bundle
 from wscxr.bundle.store import read_manifest
 from wscxr.model.heads.memory_bank import MemoryBank
 from wscxr.model.unet import load_weights
-
-SMALL = [
-    "--backbone=resnet18",
-    "--layers=layer1",
-    "--weights=random",
-    "--image-size=64",
-    "--p=3",
-    "--align=none",
-    "--lesions=none",
-]
-
 
 # --- train --method -----------------------------------------------------------------------------
 

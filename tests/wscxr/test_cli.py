@@ -23,25 +23,24 @@ from wscxr.bundle.manifest import BundleManifest, Population
 from wscxr.bundle.store import read_manifest
 from wscxr.imaging import read_radiograph
 
+SMALL = [
+    "--backbone=resnet18",
+    "--layers=layer1",
+    "--weights=random",
+    "--image-size=64",
+    "--p=3",
+    "--align=none",
+    "--lesions=none",
+]
 QUICK = [
-    *[
-        "--backbone=resnet18",
-        "--layers=layer1",
-        "--weights=random",
-        "--image-size=64",
-        "--p=3",
-        "--align=none",
-        "--lesions=none",
-    ],
-    *[
-        "--method=wscxr",
-        "--score-rule=max",
-        "--hidden=8",
-        "--steps=20",
-        "--batch-size=64",
-        "-k",
-        "3",
-    ],
+    *SMALL,
+    "--method=wscxr",
+    "--score-rule=max",
+    "--hidden=8",
+    "--steps=20",
+    "--batch-size=64",
+    "-k",
+    "3",
 ]
 
 

@@ -1,6 +1,18 @@
 """The settings that the dense networks' trainings share; importable without PyTorch."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+Seed = Annotated[
+    int,
+    Field(
+        ge=0,
+        lt=2**32,
+        description="The same seed gives the same weights, byte for byte, on the same CPU and "
+        "number of threads.",
+    ),
+]
 
 
 class DescentConfig(BaseModel):
@@ -23,10 +35,4 @@ class DescentConfig(BaseModel):
         lt=1,
         description="Decay of the running average of the weights; the average is what is kept.",
     )
-    seed: int = Field(
-        default=0,
-        ge=0,
-        lt=2**32,
-        description="The same seed gives the same weights, byte for byte, on the same CPU and "
-        "number of threads.",
-    )
+    seed: Seed = 0

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from training.evaluation.comparison.cli import Changed, Margin
 from wscxr.console import Tracker, progress_bars, stderr, warn
 from wscxr.errors import ConfigError
 from wscxr.options import AbnormalFolder, Device, Engine, Manifest, NormalFolder, Precision
@@ -56,17 +57,12 @@ def teach(
             "chosen at random.",
         ),
     ] = False,
-    margin: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="How much lower the AUROC may be, set beforehand."),
-    ] = 0.02,
+    margin: Margin = 0.02,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the comparison. [default: NAME-comparison]"),
     ] = None,
-    gallery: Annotated[
-        bool, typer.Option(help="Show images whose decision changes in the report.")
-    ] = True,
+    gallery: Changed = True,
     device: Device = "auto",
     engine: Engine = "auto",
     precision: Precision = "auto",

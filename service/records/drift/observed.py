@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Row, and_, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from service.records.drift.report import QUANTITIES, Quantity
 from service.records.record import Source
-from service.records.tables import AnalysisRow, ReviewRow
+from service.records.tables import AnalysisRow, ReviewRow, latest_review
 from wscxr.bundle.identity import ModelIdentity
 
 MOST_STREAMS = 50
@@ -151,14 +151,6 @@ def read_streams(session: Session, since: datetime) -> tuple[list[Observed], int
 
 
 def _images(session: Session, condition: ColumnElement[bool], most: int | None = None) -> Images:
-    later = aliased(ReviewRow)
-    newest = (
-        select(func.max(later.revision))
-        .where(later.analysis_id == AnalysisRow.id)
-        .correlate(AnalysisRow)
-        .scalar_subquery()
-    )
-    latest = and_(ReviewRow.analysis_id == AnalysisRow.id, ReviewRow.revision == newest)
     columns = (
         AnalysisRow.id,
         AnalysisRow.time,
@@ -167,5 +159,5 @@ def _images(session: Session, condition: ColumnElement[bool], most: int | None =
         ReviewRow.verdict,
         *(getattr(AnalysisRow, name) for name in QUANTITIES),
     )
-    query = select(*columns).outerjoin(ReviewRow, latest).where(condition)
+    query = select(*columns).outerjoin(ReviewRow, latest_review()).where(condition)
     return Images.of(session.execute(query.order_by(AnalysisRow.number).limit(most)).all())

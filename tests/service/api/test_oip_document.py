@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
 from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi import checks
 
+from tests.service.api.examples import examples
 from tests.service.api.test_oip import FILES, image
 from tests.service.serving import RunningServer
 
@@ -33,13 +33,7 @@ EXCLUDED: list[CheckFunction] = [
 
 
 @API.parametrize()
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(15)
 def test_answers_are_as_the_document_has_them(
     case: "schemathesis.Case[Any]", server: RunningServer
 ) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
 from pydantic import BaseModel
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -21,6 +20,7 @@ from service.app import create_app
 from service.http.keys import ApiKey, sha256_of
 from service.http.problem import Problem
 from service.scoring.analysis import AnalysisResult
+from tests.service.api.examples import examples
 from tests.service.serving import RunningServer, make_settings, running
 from wscxr.bundle.identity import ModelIdentity
 
@@ -43,13 +43,7 @@ ADDRESSES = itertools.count(int(ipaddress.ip_address("10.0.0.1")))
 
 
 @API.parametrize()
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(15)
 def test_the_service_keeps_its_promises(
     case: "schemathesis.Case[Any]", server: RunningServer
 ) -> None:
@@ -70,13 +64,7 @@ def guarded(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["key-of-reader", None])
 @GUARDED_API.parametrize()
-@settings(
-    max_examples=3,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(3)
 def test_it_keeps_them_behind_keys(
     case: "schemathesis.Case[Any]", guarded: RunningServer, key: str | None
 ) -> None:

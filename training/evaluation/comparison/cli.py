@@ -13,6 +13,11 @@ EXAMPLE = (
     "--manifest test.csv --out comparison`"
 )
 
+Margin = Annotated[
+    float, typer.Option(min=0, max=1, help="How much lower the AUROC may be, set beforehand.")
+]
+Changed = Annotated[bool, typer.Option(help="Show images whose decision changes in the report.")]
+
 
 def compare(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="Bundle in use.")],
@@ -28,17 +33,12 @@ def compare(
             "manufacturer and device.",
         ),
     ] = None,
-    margin: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="How much lower the AUROC may be, set beforehand."),
-    ] = 0.02,
+    margin: Margin = 0.02,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write comparison.html and comparison.json here."),
     ] = None,
-    gallery: Annotated[
-        bool, typer.Option(help="Show images whose decision changes in the report.")
-    ] = True,
+    gallery: Changed = True,
     device: Device = "auto",
     engine: Engine = "auto",
     precision: Precision = "auto",

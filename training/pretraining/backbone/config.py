@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from training.pretraining.config import Seed
 from wscxr import shipped
 from wscxr.choices import file_of, source_of
 
@@ -97,13 +98,7 @@ class PretrainConfig(BaseModel):
         "cosine.",
     )
     weight_decay: float = Field(default=1e-4, ge=0, description="Of AdamW.")
-    seed: int = Field(
-        default=0,
-        ge=0,
-        lt=2**32,
-        description="The same seed gives the same weights, byte for byte, on the same CPU and "
-        "number of threads.",
-    )
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _layer_is_known(self) -> Self:
