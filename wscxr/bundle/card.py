@@ -45,7 +45,8 @@ Threshold {threshold:.4f}: {promise}
   that site.
 - A low score does not mean that an image is normal: findings can be missed, small ones and (where
   K is not 0) ones unlike the K anomaly images above all.
-- The anomaly map shows where the score comes from. It is no segmentation of a lesion.
+- The anomaly map shows where the image looks unusual. It is no segmentation of a lesion. A second
+  witness, where there is one, draws it alone, and gives only a part of the score.
 - {ood}
 """
 
